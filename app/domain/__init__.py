@@ -1,0 +1,1 @@
+"""The words of the field and the rules that need no driver: standard library only."""

@@ -1,0 +1,140 @@
+"""The records that travel between floors. Times are Unix milliseconds, money is integer minor units."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["reserved", "confirmed", "released", "expired", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client asks for: seats of one zone, perhaps at a price that it saw, perhaps under a key that makes retries safe."""
+
+    event_id: str
+    zone_id: str
+    quantity: int
+    seen_price: int | None = None
+    """In ten-thousandths of the currency; None: the client names no price."""
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """A reservation or what became of it, as one of the two stores knows it."""
+
+    booking_id: str
+    event_id: str
+    zone_id: str
+    user_id: str
+    quantity: int
+    unit_price_minor: int
+    currency: str
+    status: Status
+    reserved_at_ms: int
+    deadline_ms: int
+    version: int = 1
+    confirmed_at_ms: int | None = None
+    confirmation_code: str | None = None
+    payment_id: str | None = None
+    ended_at_ms: int | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The answer to reserve: the reservation, whether it is a replay, and how long it still has by Redis' clock."""
+
+    booking: Booking
+    replayed: bool
+    expires_in_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A reservation pinned for confirmation: all that Postgres needs to decide, row or no row."""
+
+    booking: Booking
+    epoch: int
+    number: int
+    idempotency_key: str
+    fingerprint: str
+    payment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What Redis knows of one reservation. `pinned`: Postgres may have decided already and must be asked."""
+
+    booking: Booking
+    pinned: bool
+    expires_in_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event and the terms of its sale. No opening or closing time means: always open, never closing."""
+
+    event_id: str
+    name: str
+    opens_at_ms: int | None = None
+    closes_at_ms: int | None = None
+    hold_seconds: int = 600
+    hold_seconds_max: int = 1800
+    max_per_user: int = 10
+    max_per_reservation: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """A zone as its operator describes it."""
+
+    event_id: str
+    zone_id: str
+    name: str
+    capacity: int
+    price_minor: int
+    currency: str
+    confirmed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """A zone's seats at this instant. `available` counts seats whose deadline has passed; it is never below 0."""
+
+    capacity: int
+    confirmed: int
+    held: int
+    available: int
+
+
+Facts = dict[str, object]
+"""Postgres' figures of one zone or one user with their version, as `zone_facts` and `user_facts` (sql/functions) write
+them. They are passed on unread: Redis keeps the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a change in Postgres has to tell Redis: facts of zones and of users."""
+
+    zones: tuple[Facts, ...] = ()
+    users: tuple[Facts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Postgres' word on one pin. `outcome` is CONFIRMED, EXPIRED, UNDECIDED or a refusal's code; `booking` where a row decides."""
+
+    booking_id: str
+    outcome: str
+    booking: Booking | None = None
+    reason: str | None = None
+    learned: Learned = field(default_factory=Learned)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One call of expire: how many ended, whether more are due, and the pins that are past their limit."""
+
+    expired: int
+    more: bool
+    overdue: tuple[Pin, ...]

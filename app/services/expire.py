@@ -1,0 +1,31 @@
+"""expire: the deadline ends a reservation; a pin past its limit is ended by Postgres first (rule 3.3)."""
+
+from dataclasses import dataclass
+
+from app.domain.model import Learned, Swept
+from app.domain.ports import Ledger, Reservations
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    reservations: Reservations
+    ledger: Ledger
+    batch: int = 500
+    pin_limit_ms: int = 15_000
+
+    def __call__(self, shard: int) -> Swept:
+        """Ends up to `batch` reservations of `shard` that are due and settles its overdue pins. Any number may run at once."""
+        swept = self.reservations.expire(shard, self.batch, self.pin_limit_ms)
+        if swept.overdue:
+            decisions = self.ledger.settle_bookings(swept.overdue)
+            decided = [d for d in decisions if d.outcome in ("CONFIRMED", "ENDED")]
+            self.reservations.settle(
+                shard,
+                [d.booking_id for d in decided if d.outcome == "CONFIRMED"],
+                [d.booking_id for d in decided if d.outcome == "ENDED"],
+                Learned(
+                    tuple(fact for d in decided for fact in d.learned.zones),
+                    tuple(fact for d in decided for fact in d.learned.users),
+                ),
+            )
+        return swept

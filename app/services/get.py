@@ -1,0 +1,35 @@
+"""get: one booking, whichever store knows it best: a final state in Postgres wins, else Redis (rule 3.10)."""
+
+from dataclasses import dataclass
+
+from app.domain.errors import Refusal, refusal
+from app.domain.model import Booking
+from app.domain.ports import Ledger, Reservations
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    reservations: Reservations
+    ledger: Ledger
+
+    def __call__(self, user_id: str, booking_id: str) -> Booking:
+        """Raises `RESERVATION_NOT_FOUND` (unknown or another's), `SERVICE_UNAVAILABLE`."""
+        try:
+            seen = self.reservations.get(booking_id, user_id)
+        except Refusal as refused:
+            if refused.kind.code not in ("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE"):
+                raise
+            return self._final(user_id, booking_id, refused)
+        if seen.booking.status == "reserved" and not seen.pinned:
+            return seen.booking  # not pinned: no final state can exist
+        recorded = self.ledger.get_booking(booking_id)
+        return recorded if recorded and recorded.status != "reserved" else seen.booking
+
+    def _final(self, user_id: str, booking_id: str, refused: Refusal) -> Booking:
+        """Redis does not know it, or cannot say. A bare `reserved` of Postgres is never passed on: it may have ended since."""
+        recorded = self.ledger.get_booking(booking_id)
+        if recorded is None or recorded.user_id != user_id:
+            raise refused
+        if recorded.status == "reserved":
+            raise refusal("SERVICE_UNAVAILABLE", "The end of this reservation is still on its way to the ledger")
+        return recorded

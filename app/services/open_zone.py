@@ -1,0 +1,31 @@
+"""open: an operator puts an event, and zones of it, on sale. Postgres decides; Redis learns the facts."""
+
+from dataclasses import dataclass
+
+from app.domain.ids import shard_of_event
+from app.domain.model import Event, Learned, Zone
+from app.domain.ports import Ledger, Reservations
+from app.services.handover import left_to_worker
+
+
+@dataclass(frozen=True, slots=True)
+class OpenZone:
+    reservations: Reservations
+    ledger: Ledger
+    shards: int
+
+    def event(self, event: Event) -> bool:
+        """True if the event is new. A change reaches all its zones. Raises `SERVICE_UNAVAILABLE`."""
+        created, learned = self.ledger.put_event(event)
+        self._tell(event.event_id, learned)
+        return created
+
+    def __call__(self, zone: Zone) -> bool:
+        """True if the zone is new. Raises `EVENT_NOT_FOUND`, `CAPACITY_IN_USE`, `SERVICE_UNAVAILABLE`."""
+        created, learned = self.ledger.open_zone(zone)
+        self._tell(zone.event_id, learned)
+        return created
+
+    def _tell(self, event_id: str, learned: Learned) -> None:
+        with left_to_worker("a zone's new facts"):
+            self.reservations.learn(shard_of_event(event_id, self.shards), learned)
