@@ -107,7 +107,7 @@ KINDS: Final = _table(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False)
 class Refusal(Exception):
     """A definite "no" with a name: nothing was changed, or, for `SERVICE_UNAVAILABLE`, the outcome is not known.
 
