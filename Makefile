@@ -1,0 +1,50 @@
+# `make` alone prints the targets. Every target first makes sure that what it needs is installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+MIGRATIONS = $(filter-out %.rollback.sql,$(wildcard sql/migrations/*.sql))
+ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+##@ a running system
+.PHONY: run up down status
+run: runtime ## start everything and follow it; Ctrl-C stops everything (data stays in .run/)
+	@exec $(PYTHON) -m dev run
+up: runtime ## the same in the background; starts only what is missing
+	@exec $(PYTHON) -m dev up
+down: ## stop what `make up` started
+	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev down; else echo "Nothing was ever started here."; fi
+status: ## what is running, where, with which log
+	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev status; else echo "Nothing was ever started here."; fi
+
+.PHONY: test check
+test: tools ## every test, against real servers of its own; ARGS="-k name -x" goes to pytest
+	@exec $(PYTHON) -m pytest $(ARGS)
+check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
+
+.PHONY: fmt lint types walls lua-lint sql-lint
+fmt: tools ## format the Python sources
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix-only .
+lint: tools ## Python: ruff, and the format
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+types: tools ## Python: mypy, strict
+	@$(PYTHON) -m mypy
+walls: tools ## who may import whom
+	@.venv/bin/lint-imports
+lua-lint: tools ## luacheck over every script, with its includes
+	@$(PYTHON) -m dev.luacheck
+sql-lint: tools ## squawk over the migrations (functions: plpgsql_check, in the tests)
+	@.venv/bin/squawk --assume-in-transaction --pg-version 15 $(MIGRATIONS)
+
+.PHONY: runtime tools
+runtime:
+	@dev/bootstrap.sh runtime
+tools:
+	@dev/bootstrap.sh tools
