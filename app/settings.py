@@ -1,0 +1,163 @@
+"""Settings, read once from the environment. What cannot be used stops the start with one sentence that names it.
+
+Each line of `Settings` holds all there is to know of one setting: name (upper case in the environment), type, rule,
+default, and the reason for it. An empty variable counts as not set. Secrets never show in `repr`.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+from urllib.parse import unquote, urlsplit
+
+from marshmallow import EXCLUDE, Schema, ValidationError
+from marshmallow import fields as ma
+from marshmallow.validate import Length, OneOf, Range, Regexp
+
+_HMAC_SECRET_BYTES: Final = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash
+_ADMIN_TOKEN_CHARACTERS: Final = 16  # 64 bits even in hexadecimal: not to be guessed over the network
+_PEM: Final = re.compile(r"\s*-----BEGIN PUBLIC KEY-----")
+
+
+class BadSetting(Exception):
+    """The environment cannot be used; the message is one sentence that names the setting."""
+
+
+def _integer(default: int, low: int, high: int) -> Any:
+    parse = ma.Integer(validate=Range(low, high), error_messages={"invalid": "must be a whole number"})
+    return field(default=default, metadata={"parse": parse})
+
+
+def _text(*rules: Any, default: str | None = None, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"parse": ma.String(validate=list(rules))})
+
+
+def _url(*schemes: str) -> Any:
+    """A URL, shown nowhere: it may carry a password."""
+
+    def readable(url: str) -> None:
+        if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValidationError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        try:
+            urlsplit(url)
+        except ValueError:
+            raise ValidationError("must be a URL") from None
+
+    return field(repr=False, metadata={"parse": ma.String(required=True, validate=readable)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    database_url: str = _url("postgresql", "postgres")
+    redis_url: str = _url("redis", "rediss", "unix")
+    kafka_bootstrap_servers: str | None = _text()
+    """Read by the worker only. None: events wait in the outboxes until there is a Kafka."""
+
+    app_env: Literal["production", "development"] = _text(OneOf(["production", "development"]), default="production")
+    """`development` admits short secrets and logs for a reader; whoever forgets it gets the strict one."""
+
+    shards: int = _integer(16, 1, 4096)
+    """Fixed when installed. More than the cores that Redis will ever have; 4096 is what a booking id can carry."""
+    outbox_max: int = _integer(1_000_000, 1, 1_000_000_000)
+    """Entries of one shard's outbox, past which reserve answers 503: a bound on Redis' memory while nobody records."""
+    redis_timeout_ms: int = _integer(500, 10, 60_000)
+    """For a connection from the pool, for connecting and for each reply: a 503 comes within its second."""
+    redis_pool_size: int = _integer(64, 1, 10_000)
+    """Connections per process. A script takes well under a millisecond: Redis cannot serve 64 at once."""
+    postgres_pool_size: int = _integer(8, 1, 1_000)
+    """Connections per process. Confirms queue on the zone's row anyway; each connection is a process in Postgres."""
+    postgres_timeout_ms: int = _integer(1_000, 10, 600_000)
+    """For a connection from the pool and for each statement: then 503, and the client may ask again."""
+    pin_limit_seconds: int = _integer(15, 1, 86_400)
+    """After which the sweeper asks Postgres about a pin: longer than a confirm without a payment provider can take."""
+    sweep_batch: int = _integer(500, 1, 10_000)
+    """Reservations that one call of expire ends: few enough that a reserve behind it hardly waits."""
+    sweep_interval_ms: int = _integer(500, 10, 60_000)
+    """Between two looks at a shard with nothing due: expired seats are on sale again within 2 s with room to spare."""
+
+    max_body_bytes: int = _integer(65_536, 1_024, 16_777_216)
+    """The largest body that is read. What we ask for fits into 1 KiB."""
+    max_in_flight: int = _integer(4_000, 1, 1_000_000)
+    """Requests in flight per process before shedding: a longer queue only answers clients that have given up."""
+    retry_after_seconds: int = _integer(1, 1, 3_600)
+    """What a 503 advises: most outages here (a rebuild, a failover) end within seconds."""
+
+    auth_mode: Literal["jwt", "gateway"] = _text(OneOf(["jwt", "gateway"]), default="jwt")
+    """Who verifies the caller: we (bearer token), or a gateway before us (`X-User-ID`)."""
+    jwt_secret: str | None = _text(Length(min=1), secret=True)
+    jwt_public_key: str | None = _text(Length(min=1), secret=True)
+    """PEM text, or `@/path` of a file that holds it."""
+    jwt_issuer: str | None = _text()
+    jwt_audience: str | None = _text()
+    admin_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
+    """Admits to /admin in both modes. None: only a token with the scope or role `admin` does."""
+
+    payments: Literal["none"] = _text(OneOf(["none"], error="must be `none`, the only one known"), default="none")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _text(
+        OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO"
+    )
+    log_format: Literal["json", "text"] = _text(OneOf(["json", "text"]), default="json")
+    """Unless given: JSON in production, text in development."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Reads and checks them all. Raises `BadSetting` for the first that cannot be used."""
+        given = {name: value for name, value in environ.items() if value}
+        if given.get("APP_ENV") == "development":
+            given.setdefault("LOG_FORMAT", "text")
+        try:
+            settings = cls(**{name.lower(): value for name, value in _SCHEMA.load(given).items()})
+        except ValidationError as error:
+            raise BadSetting(_first_sentence(cast("dict[str, Any]", error.messages))) from None
+        settings = settings._with_key_file()
+        settings._check_identity()
+        return settings
+
+    def secrets(self) -> list[str]:
+        """The values that must not show in any log."""
+        passwords = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
+        known = [self.jwt_secret, self.admin_token, *passwords, *(unquote(p) for p in passwords if p)]
+        return [secret for secret in known if secret]
+
+    def _with_key_file(self) -> "Settings":
+        """The same with the text of the key in place of `@/path`."""
+        pem = self.jwt_public_key
+        if pem is None:
+            return self
+        if pem.startswith("@"):
+            try:
+                pem = Path(pem[1:]).read_text("utf-8")
+            except (OSError, ValueError):
+                raise BadSetting("JWT_PUBLIC_KEY names a file that cannot be read.") from None
+        # In one line of an .env file the line ends are often written out.
+        pem = pem.replace("\\n", "\n")
+        if not _PEM.match(pem):
+            raise BadSetting("JWT_PUBLIC_KEY must be PEM text (-----BEGIN PUBLIC KEY-----) or @/path of it.")
+        return replace(self, jwt_public_key=pem)
+
+    def _check_identity(self) -> None:
+        """What would let anybody in, or nobody, does not start."""
+        if self.auth_mode == "jwt" and not (self.jwt_secret or self.jwt_public_key):
+            raise BadSetting("JWT_SECRET or JWT_PUBLIC_KEY must be set where AUTH_MODE is jwt.")
+        if self.app_env == "development":
+            return
+        if self.jwt_secret and len(self.jwt_secret.encode()) < _HMAC_SECRET_BYTES:
+            raise BadSetting(f"JWT_SECRET must have at least {_HMAC_SECRET_BYTES} bytes in production.")
+        if self.admin_token and len(self.admin_token) < _ADMIN_TOKEN_CHARACTERS:
+            raise BadSetting(f"ADMIN_TOKEN must have at least {_ADMIN_TOKEN_CHARACTERS} characters in production.")
+        if self.auth_mode == "gateway" and not self.admin_token:
+            raise BadSetting("ADMIN_TOKEN must be set where AUTH_MODE is gateway: nothing else admits to /admin.")
+
+
+_SCHEMA: Final = Schema.from_dict({f.name.upper(): f.metadata["parse"] for f in fields(Settings)})(unknown=EXCLUDE)
+
+
+def _first_sentence(errors: Mapping[str, Any]) -> str:
+    """Of the first setting that is wrong, in the order of `Settings`. Never tells the value: it may be a secret."""
+    name = next(f.name.upper() for f in fields(Settings) if f.name.upper() in errors)
+    reason = str(errors[name][0]).rstrip(".")
+    if reason == "Missing data for required field":
+        return f"{name} must be set."
+    return f"{name} {reason[0].lower()}{reason[1:]}."
