@@ -30,7 +30,7 @@ class Rebuild:
             token = secrets.token_hex(8)
             run_id = self.reservations.freeze(shard, token)
             log.info("shard %d: frozen, recording what survived", shard)
-            self._record(shard, "outbox", self.reservations.outbox(shard))
+            self._record(shard, "outbox", self.reservations.survivors(shard))
             if self.event_log:
                 self._record(shard, "log", self.event_log.unrecorded(shard))
             epoch, image = self.ledger.shard_image(shard)

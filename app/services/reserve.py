@@ -29,6 +29,5 @@ class Reserve:
         """What Redis does not know, Postgres is asked about before a 404 (rule 3.10): the zone's facts may be on their way."""
         learned = self.ledger.zone_facts(order.event_id, order.zone_id)
         if not learned.zones:
-            known = self.ledger.event(order.event_id)
-            raise refusal("ZONE_NOT_FOUND" if known else "EVENT_NOT_FOUND")
+            raise refusal("ZONE_NOT_FOUND" if self.ledger.catalogue(order.event_id) else "EVENT_NOT_FOUND")
         self.reservations.learn(shard_of_event(order.event_id, self.shards), learned)

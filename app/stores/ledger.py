@@ -1,0 +1,106 @@
+"""Postgres as the port `Ledger`: each method is one function of `sql/functions`, one transaction, one round trip."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from app.domain import money
+from app.domain.ids import shard_of_event
+from app.domain.model import Booking, Decision, Event, Learned, Pin, Zone
+from app.stores.postgres import Postgres
+
+
+class PostgresLedger:
+    def __init__(self, postgres: Postgres, shards: int) -> None:
+        self._postgres = postgres
+        self._shards = shards
+
+    def confirm_bookings(self, pins: Sequence[Pin]) -> Sequence[Decision]:
+        rows = self._postgres.rows(
+            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats FROM booking.confirm_bookings(p_pins => %s)",
+            [_pins(pins)],
+        )
+        return [_decision(row) for row in rows]
+
+    def settle_bookings(self, pins: Sequence[Pin]) -> Sequence[Decision]:
+        rows = self._postgres.rows(
+            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats FROM booking.settle_bookings(p_pins => %s)",
+            [_pins(pins)],
+        )
+        return [_decision(row) for row in rows]
+
+    def get_booking(self, booking_id: str) -> Booking | None:
+        ((booking,),) = self._postgres.rows("SELECT booking.get_booking(p_booking_id => %s)", [booking_id])
+        return Booking(**booking) if booking else None
+
+    def put_event(self, event: Event) -> tuple[bool, Learned]:
+        ((created, zones),) = self._postgres.rows(
+            "SELECT created, zones FROM booking.put_event(p_shard => %s::smallint, p_event => %s)",
+            [shard_of_event(event.event_id, self._shards), Jsonb({f: getattr(event, f) for f in Event.__slots__})],
+        )
+        return created, Learned(zones=tuple(zones))
+
+    def open_zone(self, zone: Zone) -> tuple[bool, Learned]:
+        asked = {f: getattr(zone, f) for f in Zone.__slots__}
+        ((created, facts),) = self._postgres.rows(
+            "SELECT created, facts FROM booking.open_zone(p_shard => %s::smallint, p_zone => %s)",
+            [
+                shard_of_event(zone.event_id, self._shards),
+                Jsonb(asked | {"currency_digits": money.digits_of(zone.currency)}),
+            ],
+        )
+        return created, Learned(zones=(facts,))
+
+    def zone_facts(self, event_id: str, zone_id: str) -> Learned:
+        rows = self._postgres.rows(
+            "SELECT facts FROM booking.get_zone_facts(p_event_id => %s, p_zone_id => %s) AS facts", [event_id, zone_id]
+        )
+        return Learned(zones=tuple(facts for (facts,) in rows))
+
+    def catalogue(self, event_id: str | None = None) -> list[tuple[Event, list[Zone]]]:
+        rows = self._postgres.rows("SELECT event, zones FROM booking.catalogue(p_event_id => %s)", [event_id])
+        return [(Event(**event), [Zone(**zone) for zone in zones]) for event, zones in rows]
+
+    def epochs(self) -> Mapping[int, int]:
+        return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))
+
+    def dead_letter(self, topic: str, partition: int, offset: int, cause: str, payload: bytes) -> None:
+        """Keeps a message that cannot be handled; the same one at the same place once."""
+        self._postgres.rows(
+            "SELECT booking.dead_letter("
+            "p_topic => %s, p_partition => %s, p_offset => %s, p_cause => %s, p_payload => %s)",
+            [topic, partition, offset, cause, payload],
+        )
+
+
+def _decision(row: TupleRow) -> Decision:
+    booking_id, outcome, reason, booking, zone, user = row
+    learned = Learned((zone,) if zone else (), (user,) if user else ())
+    return Decision(booking_id, outcome, Booking(**booking) if booking else None, reason, learned)
+
+
+def _pins(pins: Sequence[Pin]) -> Jsonb:
+    return Jsonb([_pin(pin) for pin in pins])
+
+
+def _pin(pin: Pin) -> dict[str, Any]:
+    booking = pin.booking
+    return {
+        "booking_id": booking.booking_id,
+        "event_id": booking.event_id,
+        "zone_id": booking.zone_id,
+        "user_id": booking.user_id,
+        "quantity": booking.quantity,
+        "unit_price_minor": booking.unit_price_minor,
+        "currency": booking.currency,
+        "reserved_at_ms": booking.reserved_at_ms,
+        "deadline_ms": booking.deadline_ms,
+        "version": booking.version,
+        "idempotency_key": pin.idempotency_key,
+        "fingerprint": pin.fingerprint,
+        "epoch": pin.epoch,
+        "pin": pin.number,
+        "payment_id": pin.payment_id,
+    }

@@ -1,0 +1,103 @@
+"""Runs scripts: a bounded pool, short timeouts, no repeat of what may have been done already.
+
+Each connection asks its server for its `run_id` once, when it connects: a script is told which server process its caller
+believes to be talking to (rule 3.6).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.connection import BlockingConnectionPool, Connection
+from redis.retry import Retry
+
+from app.domain.errors import Refusal, refusal
+from app.stores.scripts import script
+
+# Errors by which a server says "not now". Any other error reply is a bug of ours.
+_NOT_NOW = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "CLUSTERDOWN")
+
+
+class _Identified:
+    """Mixed into redis-py's connection: knows the server process at the other end."""
+
+    run_id = ""
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        connection = cast(Connection, self)
+        super().on_connect_check_health(check_health)  # type: ignore[misc]
+        connection.send_command("INFO", "server", check_health=False)
+        fields = dict(line.partition(":")[::2] for line in str(connection.read_response()).splitlines())
+        self.run_id = fields["run_id"]
+
+
+class Redis:
+    """One Redis, seen as a runner of scripts. Safe for threads and greenlets; connects when first used.
+
+    `timeout_s` bounds connecting, each reply and the wait for a free connection, seconds each."""
+
+    def __init__(self, url: str, pool_size: int, timeout_s: float) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=pool_size,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            decode_responses=True,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),  # a write that timed out may have happened: never repeated blindly
+        )
+        pool.connection_class = type("IdentifiedConnection", (_Identified, pool.connection_class), {})
+        self._pool = pool
+
+    def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
+        """Runs script `name` on `key`; `arguments` makes its ARGV from the server's run_id.
+
+        Raises `SERVICE_UNAVAILABLE` if Redis cannot be reached, cannot answer now or does not answer in time. In the
+        last case the script may have run: the outcome is not known."""
+        wanted = script(name)
+        with self._connection() as connection:
+            argv = arguments(connection.run_id)
+            try:
+                connection.send_command("EVALSHA", wanted.sha, 1, key, *argv)
+                return cast(list[Any], connection.read_response())
+            except redis_errors.NoScriptError:  # not run: the server has not seen it, or was told to forget
+                connection.send_command("EVAL", wanted.text, 1, key, *argv)
+                return cast(list[Any], connection.read_response())
+
+    def command(self, *words: str | int) -> Any:
+        """Runs one plain command. Raises `SERVICE_UNAVAILABLE` as `run` does."""
+        with self._connection() as connection:
+            connection.send_command(*words)
+            return connection.read_response()
+
+    def run_id(self) -> str:
+        """The server process at the other end of a connection. Raises `SERVICE_UNAVAILABLE`."""
+        with self._connection() as connection:
+            return cast(str, connection.run_id)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._pool.disconnect()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        connection = None
+        try:
+            connection = self._pool.get_connection()
+            yield connection
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+            raise _unavailable(error) from error
+        except redis_errors.ResponseError as error:
+            if str(error).startswith(_NOT_NOW) or isinstance(error, redis_errors.ReadOnlyError):
+                raise _unavailable(error) from error
+            raise
+        finally:
+            if connection is not None:
+                self._pool.release(connection)
+
+
+def _unavailable(error: Exception) -> Refusal:
+    return refusal("SERVICE_UNAVAILABLE", f"Redis cannot answer now ({type(error).__name__})")

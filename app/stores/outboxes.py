@@ -1,0 +1,67 @@
+"""Both outboxes as the relay sees them: read from the head, forget what Kafka has acknowledged.
+
+Nothing is claimed and there is no cursor: what is there is unpublished. So any number of relays may run; they publish
+duplicates at most, and never in another order than the first time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.stores import keys
+from app.stores.lua import Redis
+from app.stores.postgres import Postgres
+
+
+class RedisOutbox:
+    """The shards' streams."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def read(self, shard: int, limit: int, after: str | None = None) -> list[dict[str, str]]:
+        """Up to `limit` entries, the oldest first, each with its `seq` ("<epoch>-<n>"); those behind `after` if given.
+        Raises `SERVICE_UNAVAILABLE`."""
+        start = f"({after}" if after else "-"
+        reply = self._redis.command("XRANGE", keys.outbox(shard), start, "+", "COUNT", limit)
+        return [{"seq": seq, **dict(zip(flat[::2], flat[1::2], strict=True))} for seq, flat in reply]
+
+    def acknowledge(self, shard: int, last_seq: str) -> None:
+        """Forgets everything up to and including `last_seq`. Raises `SERVICE_UNAVAILABLE`."""
+        epoch, _, seq = last_seq.partition("-")
+        self._redis.command("XTRIM", keys.outbox(shard), "MINID", f"{epoch}-{int(seq) + 1}")
+
+    def length(self, shard: int) -> int:
+        """How many entries wait. Raises `SERVICE_UNAVAILABLE`."""
+        return int(self._redis.command("XLEN", keys.outbox(shard)))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A public event that waits in Postgres. `event_id` is the CloudEvents id: duplicates share it."""
+
+    id: int
+    event_id: str
+    type: str
+    key: str
+    shard: int
+    data: dict[str, Any]
+    at_ms: int
+
+
+class LedgerOutbox:
+    """The table booking.outbox."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    def read(self, limit: int) -> list[OutboxRow]:
+        """Up to `limit` rows, the oldest first. Raises `SERVICE_UNAVAILABLE`."""
+        rows = self._postgres.rows(
+            "SELECT outbox_id, ce_id, type, key, shard, data, at_ms FROM booking.read_outbox(p_limit => %s)", [limit]
+        )
+        return [OutboxRow(*row) for row in rows]
+
+    def acknowledge(self, ids: Sequence[int]) -> None:
+        """Forgets these rows. Raises `SERVICE_UNAVAILABLE`."""
+        self._postgres.rows("SELECT booking.acknowledge_outbox(p_ids => %s)", [list(ids)])

@@ -1,0 +1,97 @@
+"""Calls functions in Postgres: a bounded pool in autocommit, one call one transaction. The translator of every driver error."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+from app.domain.errors import BY_CONSTRAINT, BY_SQLSTATE, Refusal, refusal
+
+# SQLSTATEs by which a server says "not now": connection lost, out of resources, canceled, shutting down, lost a deadlock,
+# waited too long for a lock, read-only standby.
+_NOT_NOW = ("08", "53", "57", "58", "40", "55P03", "25006")
+ROLE = "holdfast_app"
+"""May execute functions and read; whoever DATABASE_URL logs in as takes this role."""
+
+
+class Postgres:
+    """One database. Safe for threads and greenlets. Open it after fork.
+
+    `timeout_s` bounds a call, seconds: the server ends the statement by itself, and `time_limit`, which raises
+    `TimeoutError` after so many seconds, ends the wait for a server that does not answer at all."""
+
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        timeout_s: float,
+        time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
+    ) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._time_limit = time_limit
+        self._pool: ConnectionPool[psycopg.Connection[TupleRow]] = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            open=False,
+            timeout=timeout_s,
+            kwargs={"autocommit": True, "connect_timeout": max(2, round(timeout_s))},
+            configure=lambda connection: _configure(connection, timeout_s),
+            reconnect_timeout=0,  # a database that is away for long is asked again by the next call
+        )
+
+    def open(self) -> None:
+        """Opens the pool; does not wait for a connection."""
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._pool.close()
+
+    def rows(self, query: LiteralString, parameters: Sequence[Any] = ()) -> list[TupleRow]:
+        """Runs one statement and answers its rows. Raises the refusal that the database means, `SERVICE_UNAVAILABLE` when it
+        cannot be asked (the statement may have been carried out), psycopg's own error for what is a bug or bad data."""
+        with translated(), self._time_limit(self._timeout_s), self._pool.connection() as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def session(self, timeout_s: float) -> Iterator[psycopg.Connection[TupleRow]]:
+        """A connection of its own, for what belongs to a session or takes long: `timeout_s` bounds each statement, seconds."""
+        with translated(), psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
+            _configure(connection, timeout_s)
+            yield connection
+
+
+def _configure(connection: psycopg.Connection[TupleRow], timeout_s: float) -> None:
+    connection.execute(
+        sql.SQL("SET ROLE {}; SET statement_timeout = {}").format(sql.Identifier(ROLE), sql.Literal(int(timeout_s * 1000)))
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns errors of the driver into refusals, by SQLSTATE and by constraint. What is left is a bug, or bad data."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if known := _refusal(error):
+            raise known from error
+        raise
+    except TimeoutError as error:
+        raise refusal("SERVICE_UNAVAILABLE", "Postgres does not answer in time") from error
+
+
+def _refusal(error: psycopg.Error) -> Refusal | None:
+    state = error.sqlstate or ""
+    kind = BY_SQLSTATE.get(state) or BY_CONSTRAINT.get(error.diag.constraint_name or "")
+    if kind:
+        return refusal(kind.code, error.diag.message_detail)
+    no_answer = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state
+    if no_answer or state.startswith(_NOT_NOW):
+        return refusal("SERVICE_UNAVAILABLE", f"Postgres cannot answer now ({type(error).__name__})")
+    return None

@@ -1,0 +1,117 @@
+"""Both stores as the rebuild sees them (rule 3.7)."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Final
+
+from app.domain import idempotency
+from app.domain.errors import refusal
+from app.domain.ports import Entry
+from app.stores import keys
+from app.stores.lua import Redis
+from app.stores.outboxes import RedisOutbox
+from app.stores.postgres import Postgres
+
+_CHUNK: Final = 500
+"""Rows of the image, or entries of the outbox, at a time: a script of so many keeps Redis busy for some milliseconds."""
+
+
+class RedisRebuilding:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._outbox = RedisOutbox(redis)
+
+    def is_open(self, shard: int, epoch: int) -> bool:
+        """Whether the shard sells at `epoch`, on this server, now. Raises `SERVICE_UNAVAILABLE`."""
+        run_id = self._redis.run_id()
+        installed, frozen = self._redis.command("MGET", keys.epoch(shard), keys.freeze(shard))
+        return installed == f"{epoch} {run_id}" and frozen is None
+
+    def freeze(self, shard: int, token: str) -> str:
+        """Stops the shard; answers the run_id of the server that is to be filled."""
+        seen: list[str] = []
+
+        def arguments(run_id: str) -> list[str]:
+            seen.append(run_id)
+            return [token]
+
+        self._redis.run("freeze", keys.epoch(shard), arguments)
+        return seen[-1]
+
+    def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
+        """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as duplicates."""
+        after = None
+        while batch := self._outbox.read(shard, _CHUNK, after):
+            yield batch
+            after = batch[-1]["seq"]
+
+    def install(self, shard: int, token: str, run_id: str, epoch: int, image: Iterable[Mapping[str, Any]]) -> None:
+        """Fills the name space of `epoch`. Raises `SERVICE_UNAVAILABLE`, also when the server is not the one frozen."""
+        rows = iter(image)
+        while chunk := list(islice(rows, _CHUNK)):
+            text = json.dumps([_with_digest(row) for row in chunk])
+            self._last_steps("install", shard, run_id, token, str(epoch), text)
+
+    def flip(self, shard: int, token: str, run_id: str, epoch: int) -> None:
+        """Opens the shard at `epoch`. Raises `SERVICE_UNAVAILABLE`, also when the server is not the one frozen."""
+        self._last_steps("flip", shard, run_id, token, f"{epoch} {run_id}")
+
+    def sweep_old_spaces(self, epochs: Mapping[int, int]) -> int:
+        """Removes the keys of epochs before `epochs`; answers how many. Raises `SERVICE_UNAVAILABLE`."""
+        removed = 0
+        for shard, epoch in epochs.items():
+            cursor = "0"
+            while True:
+                cursor, found = self._redis.command("SCAN", cursor, "MATCH", keys.spaces(shard), "COUNT", 1000)
+                old = [key for key in found if keys.epoch_of(key) < epoch]
+                if old:
+                    removed += int(self._redis.command("UNLINK", *old))
+                if cursor == "0":
+                    break
+        return removed
+
+    def _last_steps(self, name: str, shard: int, run_id: str, *arguments: str) -> None:
+        def on_the_same_server(actual: str) -> Sequence[str]:
+            if actual != run_id:
+                raise refusal("SERVICE_UNAVAILABLE", "Redis was restarted during the rebuild")
+            return arguments
+
+        if self._redis.run(name, keys.epoch(shard), on_the_same_server) != ["OK"]:
+            raise refusal("SERVICE_UNAVAILABLE", "Another rebuild has taken over")
+
+
+def _with_digest(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if row["kind"] != "key":
+        return row
+    return {**row, "digest": idempotency.digest(row["event"], row["user"], row["verb"], row["key"])}
+
+
+class PostgresRebuilding:
+    """`timeout_s` bounds the image, seconds."""
+
+    def __init__(self, postgres: Postgres, timeout_s: float = 60) -> None:
+        self._postgres = postgres
+        self._timeout_s = timeout_s
+
+    def epochs(self) -> Mapping[int, int]:
+        """Raises `SERVICE_UNAVAILABLE`."""
+        return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))
+
+    @contextmanager
+    def rebuild_lock(self, shard: int) -> Iterator[bool]:
+        """The shard's session lock, from before freeze until after install; False if another has it. It falls with its
+        connection, however the process ends. Raises `SERVICE_UNAVAILABLE`."""
+        with self._postgres.session(self._timeout_s) as connection:
+            row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
+            yield bool(row and row[0])
+
+    def shard_image(self, shard: int) -> tuple[int, Iterable[Mapping[str, Any]]]:
+        """Raises the epoch; answers it, and what Redis has to hold at it. Raises `SERVICE_UNAVAILABLE`."""
+        with self._postgres.session(self._timeout_s) as connection:
+            rows = connection.execute(
+                "SELECT kind, doc FROM booking.shard_image(p_shard => %s::smallint)", [shard]
+            ).fetchall()
+        (_, head), *image = rows
+        return head["epoch"], ({"kind": kind, **doc} for kind, doc in image)

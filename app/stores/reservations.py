@@ -1,0 +1,182 @@
+"""Redis as the port `Reservations`: each method is one script, one round trip. The translator of every Lua reply."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Never
+
+from app.domain import idempotency, ids, money, times
+from app.domain.errors import refusal
+from app.domain.model import Booking, Held, Learned, Order, Pin, Seats, Seen, Swept
+from app.stores import keys
+from app.stores.epochs import Epochs
+from app.stores.lua import Redis
+
+
+class RedisReservations:
+    """`now` is for tests alone: None leaves the time to Redis' own clock, else it answers Unix milliseconds."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        epochs: Epochs,
+        shards: int,
+        outbox_max: int,
+        new_booking_id: Callable[[int], str] = ids.new_booking_id,
+        now: Callable[[], int] | None = None,
+        on_closed: Callable[[int], None] = lambda shard: None,
+    ) -> None:
+        self._redis = redis
+        self._epochs = epochs
+        self._shards = shards
+        self._outbox_max = outbox_max
+        self._new_booking_id = new_booking_id
+        self._now = now
+        self._on_closed = on_closed
+
+    def reserve(self, user_id: str, order: Order) -> Held:
+        shard = ids.shard_of_event(order.event_id, self._shards)
+        key = order.idempotency_key or ""
+        digest = idempotency.digest(order.event_id, user_id, "reserve", key) if key else ""
+        seen_price = "" if order.seen_price is None else order.seen_price
+        reply = self._run(
+            "reserve",
+            shard,
+            *(self._new_booking_id(shard), order.event_id, order.zone_id, user_id, order.quantity, seen_price),
+            *(digest, key, idempotency.fingerprint(order) if key else "", idempotency.KEPT_MS, self._outbox_max),
+        )
+        match reply:
+            case ["OK" | "REPLAYED" as status, booking_id, price, currency, reserved_at, deadline, now]:
+                booking = Booking(
+                    booking_id=booking_id,
+                    event_id=order.event_id,
+                    zone_id=order.zone_id,
+                    user_id=user_id,
+                    quantity=order.quantity,
+                    unit_price_minor=price,
+                    currency=currency,
+                    status="reserved",
+                    reserved_at_ms=reserved_at,
+                    deadline_ms=deadline,
+                )
+                return Held(booking, status == "REPLAYED", max(0, deadline - now))
+        self._refuse(shard, reply)
+
+    def confirm(self, booking_id: str, user_id: str, payment_id: str | None) -> Pin:
+        shard = self._shard_of(booking_id)
+        epoch = self._epochs.of(shard)
+        match reply := self._run("confirm", shard, booking_id, user_id, payment_id or "", epoch=epoch):
+            case ["OK", facts]:
+                return _pin(facts, epoch)
+        self._refuse(shard, reply)
+
+    def release(self, booking_id: str, user_id: str) -> Booking:
+        shard = self._shard_of(booking_id)
+        match reply := self._run("release", shard, booking_id, user_id):
+            case ["OK", facts]:
+                return _booking(facts)
+        self._refuse(shard, reply)
+
+    def get(self, booking_id: str, user_id: str) -> Seen:
+        shard = self._shard_of(booking_id)
+        match reply := self._run("get", shard, booking_id, user_id):
+            case ["OK", facts, now]:
+                booking = _booking(facts)
+                return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now))
+        self._refuse(shard, reply)
+
+    def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
+        decided = {"confirmed": confirmed, "ended": expired, "zones": learned.zones, "users": learned.users}
+        match reply := self._run("settle", shard, json.dumps(decided)):
+            case ["OK", _]:
+                return
+        self._refuse(shard, reply)
+
+    def learn(self, shard: int, learned: Learned) -> None:
+        match reply := self._run("learn", shard, json.dumps({"zones": learned.zones, "users": learned.users})):
+            case ["OK"]:
+                return
+        self._refuse(shard, reply)
+
+    def expire(self, shard: int, limit: int, pin_limit_ms: int) -> Swept:
+        epoch = self._epochs.of(shard)
+        match reply := self._run("expire", shard, limit, pin_limit_ms, epoch=epoch):
+            case ["OK", expired, more, pins]:
+                return Swept(expired, bool(more), tuple(_pin(facts, epoch) for facts in pins))
+        self._refuse(shard, reply)
+
+    def availability(self, event_id: str, zone_ids: Sequence[str]) -> Mapping[str, Seats]:
+        shard = ids.shard_of_event(event_id, self._shards)
+        match reply := self._run("availability", shard, event_id, *zone_ids):
+            case ["OK", zones]:
+                return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
+        self._refuse(shard, reply)
+
+    def _shard_of(self, booking_id: str) -> int:
+        shard = ids.shard_of_booking(booking_id, self._shards)
+        if shard is None:
+            raise refusal("RESERVATION_NOT_FOUND", reason="unknown")
+        return shard
+
+    def _run(self, name: str, shard: int, *arguments: str | int, epoch: int | None = None) -> list[Any]:
+        epoch = epoch or self._epochs.of(shard)
+        now = self._now() if self._now else ""
+        return self._redis.run(name, keys.epoch(shard), lambda run_id: (f"{epoch} {run_id}", now, *arguments))
+
+    def _refuse(self, shard: int, reply: list[Any]) -> Never:
+        """Turns a reply that is not a success into its refusal. An unknown reply is a bug: it raises `KeyError`."""
+        match reply:
+            case ["SERVICE_UNAVAILABLE", why]:
+                self._on_closed(shard)
+                raise refusal("SERVICE_UNAVAILABLE", _WHY[why])
+            case ["INSUFFICIENT_SEATS", available]:
+                raise refusal("INSUFFICIENT_SEATS", available=available)
+            case ["MAX_TICKETS_EXCEEDED", limit, taken]:
+                raise refusal("MAX_TICKETS_EXCEEDED", limit=limit, taken=taken)
+            case ["PRICE_CHANGED", price, currency]:
+                raise refusal("PRICE_CHANGED", current_price=money.to_text(price, currency), currency=currency)
+            case ["SALE_CLOSED", opens, closes]:
+                window = {"opens_at": opens, "closes_at": closes}
+                raise refusal("SALE_CLOSED", **{name: times.to_text(at) for name, at in window.items() if at})
+            case ["VALIDATION_ERROR", most]:
+                raise refusal("VALIDATION_ERROR", errors={"quantity": [f"Must be at most {most} for this event."]})
+            case ["RESERVATION_NOT_FOUND", reason]:
+                raise refusal("RESERVATION_NOT_FOUND", reason=reason)
+            case [code]:
+                raise refusal(code)
+        raise KeyError(f"the scripts do not answer {reply!r}")
+
+
+_WHY = {
+    "closed": "These seats are closed for a moment while the system makes sure of its numbers",
+    "outbox_full": "Too much is waiting to be recorded",
+    "lost": "Another rebuild has taken over",
+}
+
+
+def _booking(facts: list[Any]) -> Booking:
+    booking_id, event, zone, user, quantity, price, currency, reserved_at, deadline, version, state, *_ = facts
+    return Booking(
+        booking_id=booking_id,
+        event_id=event,
+        zone_id=zone,
+        user_id=user,
+        quantity=quantity,
+        unit_price_minor=price,
+        currency=currency,
+        status="reserved" if state == "pinned" else state,
+        reserved_at_ms=reserved_at,
+        deadline_ms=deadline,
+        version=version,
+    )
+
+
+def _pin(facts: list[Any], epoch: int) -> Pin:
+    number, payment, key, fingerprint = facts[11:15]
+    return Pin(
+        booking=_booking(facts),
+        epoch=epoch,
+        number=number,
+        idempotency_key=key,
+        fingerprint=fingerprint,
+        payment_id=payment or None,
+    )

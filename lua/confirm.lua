@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- confirm: pins a reservation, so that from here on only Postgres decides what becomes of it (rules 3.1 to 3.3).
+--
+-- KEYS[1] {NN}:epoch
+-- ARGV[1] "<epoch> <run_id>"
+-- ARGV[2] now, ms; "" for Redis' own clock
+-- ARGV[3] booking id
+-- ARGV[4] user id
+-- ARGV[5] payment id; "" without one
+--
+-- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint
+-- RESERVATION_NOT_FOUND unknown | released | expired
+-- CONFIRMATION_IN_PROGRESS
+-- SERVICE_UNAVAILABLE closed
+
+-- include: shard keys reservation
+local booking, payment = ARGV[3], ARGV[5]
+local r = load(booking)
+if not r or r.user ~= ARGV[4] then
+  return { "RESERVATION_NOT_FOUND", "unknown" }
+end
+if r.state == "pinned" then
+  if r.payment ~= payment then
+    return { "CONFIRMATION_IN_PROGRESS" }
+  end
+  return { "OK", facts(booking, r) } -- the same attempt again: the pin's start does not move
+end
+if r.state ~= "reserved" then
+  return { "RESERVATION_NOT_FOUND", r.state }
+end
+if r.deadline <= now then
+  return { "RESERVATION_NOT_FOUND", "expired" }
+end
+
+r.state, r.payment, r.pin, r.pinned_at = "pinned", payment, r.pin + 1, now
+call("ZREM", deadlines_key(zone_name(r.event, r.zone)), booking .. ":" .. r.quantity)
+call("ZADD", pins_key, now, booking)
+call("SET", reservation_key(booking), pack(r))
+return { "OK", facts(booking, r) }

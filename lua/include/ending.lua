@@ -1,0 +1,34 @@
+-- The end of a live reservation: whoever removes it is the one who lowers `held`, in the same script (rule 3.5).
+-- Expects: call, keys.lua, reservation.lua, outbox.lua.
+
+-- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
+local ENDED_MS = 3600 * 1000
+
+-- Takes the hold off the zone and the user, and the reservation out of every index.
+local function drop(booking, r)
+  local zone = zone_name(r.event, r.zone)
+  call("HINCRBY", zone_key(zone), "held", -r.quantity)
+  call("ZREM", deadlines_key(zone), booking .. ":" .. r.quantity)
+  if r.state == "pinned" then
+    call("ZREM", pins_key, booking)
+  end
+  local user = user_key(r.event, r.user)
+  call("HDEL", user, booking)
+  if call("HINCRBY", user, "held", -r.quantity) <= 0 and call("HEXISTS", user, "version") == 0 then
+    call("DEL", user) -- nothing left to know of this user
+  end
+end
+
+-- Remembers how it ended; a TTL is only a broom for what has ended.
+local function bury(booking, r, state)
+  r.state = state
+  call("SET", reservation_key(booking), pack(r), "PX", ENDED_MS)
+end
+
+-- Ends a reservation that Redis owns (not pinned) and tells it.
+local function finish(booking, r, state, at)
+  drop(booking, r)
+  r.version = r.version + 1
+  bury(booking, r, state)
+  tell(state, booking, r, at)
+end

@@ -1,0 +1,38 @@
+-- Postgres' counts travel as facts with a version: the newest wins, so duplicates and reordering change nothing (rule 3.4).
+-- Expects: call, keys.lua.
+local ZONE_FACTS = {
+  "capacity", "confirmed", "price", "currency", "digits", "opens", "closes", "hold_ms", "hold_max_ms", "per_user",
+  "per_reservation", "version",
+}
+
+local function learn_zone(fact)
+  local zone = zone_key(zone_name(fact.event_id, fact.zone_id))
+  local known = call("HGET", zone, "version")
+  if known and tonumber(known) >= fact.version then
+    return
+  end
+  local fields = {}
+  for _, name in ipairs(ZONE_FACTS) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = fact[name]
+  end
+  call("HSET", zone, unpack(fields))
+end
+
+local function learn_user(fact)
+  local user = user_key(fact.event_id, fact.user_id)
+  local known = call("HGET", user, "version")
+  if known and tonumber(known) >= fact.version then
+    return
+  end
+  call("HSET", user, "confirmed", fact.confirmed, "version", fact.version)
+end
+
+local function learn(zones, users)
+  for _, fact in ipairs(zones) do
+    learn_zone(fact)
+  end
+  for _, fact in ipairs(users) do
+    learn_user(fact)
+  end
+end

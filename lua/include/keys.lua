@@ -1,0 +1,30 @@
+-- The names of a shard's keys. Each carries the epoch, so nothing of an older name space can show through (rule 3.7).
+-- "/" parts ids because no id may contain it; what a caller may choose freely stands last.
+-- Expects: tag, epoch.
+local space = tag .. ":" .. epoch .. ":"
+local due_key = space .. "due" -- sorted set: zone -> a time not later than its earliest deadline, ms
+local pins_key = space .. "pins" -- sorted set: booking -> when it was pinned, ms
+
+local function zone_name(event, zone)
+  return event .. "/" .. zone
+end
+
+local function zone_key(name) -- hash: the facts of Postgres and `held`
+  return space .. "zone:" .. name
+end
+
+local function deadlines_key(name) -- sorted set: "<booking>:<quantity>" -> deadline, ms; what is pinned leaves it
+  return space .. "deadlines:" .. name
+end
+
+local function user_key(event, user) -- hash: held, confirmed, version; and a field for each live reservation
+  return space .. "user:" .. event .. "/" .. user
+end
+
+local function reservation_key(booking)
+  return space .. "reservation:" .. booking
+end
+
+local function idempotency_key(digest)
+  return space .. "idempotency:" .. digest
+end

@@ -1,0 +1,19 @@
+-- The head of every script that runs on an open shard: closed shards refuse (rule 3.6), keys get their names, time is Redis' own.
+--
+-- A shard sells only while three agree: the caller's epoch, the epoch in Redis and the server's run_id with the one the
+-- shard was installed under. The epoch key holds "<epoch> <run_id>", the caller sends the same two, and no freeze stands.
+local call = redis.call
+local tag = string.match(KEYS[1], "^{%d+}")
+local head = call("MGET", KEYS[1], tag .. ":freeze")
+if head[1] ~= ARGV[1] or head[2] then
+  return { "SERVICE_UNAVAILABLE", "closed" }
+end
+
+local epoch = string.match(ARGV[1], "^%d+")
+local outbox = tag .. ":outbox"
+
+local now = tonumber(ARGV[2])
+if not now then
+  local time = call("TIME")
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end

@@ -1,0 +1,32 @@
+#!lua flags=allow-oom
+-- release: the holder gives the seats back; they are credited once, and a second release finds nothing.
+--
+-- KEYS[1] {NN}:epoch
+-- ARGV[1] "<epoch> <run_id>"
+-- ARGV[2] now, ms; "" for Redis' own clock
+-- ARGV[3] booking id
+-- ARGV[4] user id
+--
+-- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint
+-- RESERVATION_NOT_FOUND unknown | released | expired
+-- CONFIRMATION_IN_PROGRESS
+-- SERVICE_UNAVAILABLE closed
+
+-- include: shard keys reservation outbox ending
+local booking = ARGV[3]
+local r = load(booking)
+if not r or r.user ~= ARGV[4] then
+  return { "RESERVATION_NOT_FOUND", "unknown" }
+end
+if r.state == "pinned" then
+  return { "CONFIRMATION_IN_PROGRESS" }
+end
+if r.state ~= "reserved" then
+  return { "RESERVATION_NOT_FOUND", r.state }
+end
+if r.deadline <= now then
+  return { "RESERVATION_NOT_FOUND", "expired" } -- the sweeper, or the next reserve, ends it
+end
+
+finish(booking, r, "released", now)
+return { "OK", facts(booking, r) }

@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- settle: closes in Redis what Postgres has decided, and learns the facts, in one script (rule 3.4).
+--
+-- KEYS[1] {NN}:epoch
+-- ARGV[1] "<epoch> <run_id>"
+-- ARGV[2] now, ms; "" for Redis' own clock
+-- ARGV[3] JSON {confirmed: [booking], ended: [booking], zones: [facts], users: [facts]}
+--
+-- OK dropped (holds that were still there)
+-- SERVICE_UNAVAILABLE closed
+
+-- include: shard keys reservation outbox ending facts
+local decided = cjson.decode(ARGV[3])
+local dropped = 0
+
+-- A hold goes only once: what was settled, has ended, or was never known here is passed over.
+local function drop_live(booking)
+  local r = load(booking)
+  if not r or (r.state ~= "reserved" and r.state ~= "pinned") then
+    return nil
+  end
+  drop(booking, r)
+  dropped = dropped + 1
+  return r
+end
+
+for _, booking in ipairs(decided.confirmed) do
+  if drop_live(booking) then
+    call("DEL", reservation_key(booking)) -- Postgres has it for good
+  end
+end
+for _, booking in ipairs(decided.ended) do
+  local r = drop_live(booking)
+  if r then
+    bury(booking, r, "expired") -- Postgres has recorded and will tell it: no entry in the outbox
+  end
+end
+learn(decided.zones, decided.users)
+return { "OK", dropped }

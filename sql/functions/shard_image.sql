@@ -1,0 +1,55 @@
+-- shard_image: raises the shard's epoch and answers all that Redis has to hold at it: {epoch}, zones, users, live
+-- reservations, idempotency keys of 24 h. The image must fit: a release that never reached Postgres makes its reservation
+-- live again while its seats may have been sold since, so what is past a capacity or a limit ends here (rule 3.7).
+-- Locks: shard, exclusive: waits for transactions under way and keeps new ones out, or a write between the image and the
+-- epoch would be lost; then the bookings that end. The caller holds the rebuild lock. Idempotent: no, each call is an epoch.
+-- Raises: nothing.
+CREATE OR REPLACE FUNCTION booking.shard_image(p_shard smallint) RETURNS TABLE (kind text, doc jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_epoch integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1, p_shard);
+    UPDATE shards AS s SET epoch = s.epoch + 1, highest_seq = 0 WHERE s.shard = p_shard RETURNING s.epoch INTO v_epoch;
+    PERFORM end_what_does_not_fit(p_shard, v_epoch);
+    INSERT INTO outbox (ce_id, type, key, shard, data)
+    VALUES (
+        'shard/' || p_shard || ':' || v_epoch, 'shard.rebuilt', p_shard::text, p_shard,
+        jsonb_build_object('shard', p_shard, 'epoch', v_epoch)
+    );
+
+    RETURN QUERY SELECT 'epoch', jsonb_build_object('epoch', v_epoch);
+    RETURN QUERY
+    SELECT 'zone', zone_facts(z)
+    FROM events AS e JOIN zones AS z USING (event_id)
+    WHERE e.shard = p_shard;
+    RETURN QUERY
+    SELECT 'user', user_facts(u)
+    FROM events AS e JOIN user_seats AS u USING (event_id)
+    WHERE e.shard = p_shard;
+    RETURN QUERY
+    SELECT 'reservation', jsonb_build_object(
+        'booking', b.booking_id, 'event', b.event_id, 'zone', b.zone_id, 'user', b.user_id, 'quantity', b.quantity,
+        'price', b.unit_price_minor, 'currency', b.currency, 'reserved_at', to_ms(b.reserved_at),
+        'deadline', to_ms(b.deadline),
+        'hold_until', to_ms(b.reserved_at) + e.hold_seconds_max::bigint * 1000,
+        'version', b.version, 'state', 'reserved', 'pin', b.void_pin, 'pinned_at', 0, 'payment', '',
+        'key', coalesce(b.idempotency_key, ''), 'fingerprint', coalesce(k.fingerprint, '')
+    )
+    FROM bookings AS b
+    JOIN events AS e USING (event_id)
+    LEFT JOIN idempotency_keys AS k
+        ON (k.event_id, k.user_id, k.verb, k.key) = (b.event_id, b.user_id, 'reserve', b.idempotency_key)
+        AND k.booking_id = b.booking_id
+    WHERE b.shard = p_shard AND b.status = 'reserved';
+    RETURN QUERY
+    SELECT 'key', k.answer || jsonb_build_object(
+        'event', k.event_id, 'user', k.user_id, 'verb', k.verb, 'key', k.key, 'fingerprint', k.fingerprint,
+        'booking', k.booking_id,
+        'keep_ms', ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint
+    )
+    FROM events AS e JOIN idempotency_keys AS k USING (event_id)
+    WHERE e.shard = p_shard AND k.created_at > clock_timestamp() - interval '24 hours';
+END
+$$;
