@@ -28,7 +28,7 @@ def cache_directory() -> Path:
 
 
 def provide() -> Path:
-    """The directory with the jars, fetched if need be. Raises DevError when they cannot be had or are not the right ones."""
+    """The directory with the jars, fetched if need be. Raises DevError when they cannot be had or are wrong."""
     directory = cache_directory()
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _lock(directory.with_suffix(".lock")):  # two checkouts fetch once

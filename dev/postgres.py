@@ -103,6 +103,12 @@ class Postgres(Process):
             self._initialise()
         self._forget_dead_postmaster()
 
+    def erase(self) -> None:
+        self.stop()
+        if self._data.is_symlink():
+            shutil.rmtree(self._data.resolve(), ignore_errors=True)
+        super().erase()
+
     def ready(self) -> bool:
         try:
             with psycopg.connect(self.url("postgres"), connect_timeout=_CONNECT_TIMEOUT_S) as connection:

@@ -6,6 +6,7 @@ serve: `make up` ends while its processes go on, and a later `make down` has to 
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -78,6 +79,14 @@ class Process:
     def running(self) -> bool:
         return self._process() is not None
 
+    def running_environment(self) -> dict[str, str]:
+        """The environment that the running process was started with; empty when it does not run."""
+        process = self._process()
+        try:
+            return {} if process is None else process.environ()
+        except psutil.Error:
+            return {}
+
     # --- what can be done to it ---
 
     def start(self) -> bool:
@@ -106,7 +115,7 @@ class Process:
         return True
 
     def wait_until_ready(self, timeout_s: float | None = None) -> None:
-        """Wait until ready() holds. Raises ProcessFailed when it ends or is not ready in time, Interrupted on Ctrl-C."""
+        """Wait until ready() holds. Raises ProcessFailed when it ends or is late, Interrupted on Ctrl-C."""
         timeout_s = self.ready_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
         while not self.ready():
@@ -117,7 +126,7 @@ class Process:
             interruption.sleep(_POLL_S)
 
     def stop(self, timeout_s: float | None = None) -> bool:
-        """Ask it to end, and kill it when it has not after the timeout. True when it ended by itself, or did not run."""
+        """Ask it to end; kill it when it has not after the timeout. True when that was not needed."""
         process = self._process()
         ended = True
         if process is not None:
@@ -131,7 +140,7 @@ class Process:
         return ended
 
     def kill(self) -> None:
-        """SIGKILL to it and all its children at once, as a crash of the machine would be. Nothing when it does not run."""
+        """SIGKILL to it and all its children at once. Nothing when it does not run."""
         process = self._process()
         if process is not None:
             _signal([process], signal.SIGSTOP)  # so that it starts no child between our look and our blow
@@ -149,6 +158,11 @@ class Process:
         process = self._process()
         if process is not None:
             _signal(reversed(self._tree(process)), signal.SIGCONT)
+
+    def erase(self) -> None:
+        """Stop it and delete everything that it kept."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- inside ---
 

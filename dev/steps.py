@@ -1,6 +1,8 @@
 """Commands that run to their end: initdb, Maven, migrations. Bounded in time, ended by Ctrl-C."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -56,8 +58,6 @@ def _wait(child: "subprocess.Popen[bytes]", timeout_s: float, what: str) -> None
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    try:
-        os.killpg(child.pid, 9)  # not reaped yet, so the number is still its own
-    except ProcessLookupError:
-        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
     child.wait(timeout=10)
