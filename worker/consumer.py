@@ -1,0 +1,235 @@
+"""consumer: reads a topic as a member of a group. The only place that knows offsets: they are committed after the
+handler's store has committed, so that whatever dies in between brings a repetition, never a loss."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from kafka import TopicPartition
+from kafka.errors import CommitFailedError, RebalanceInProgressError
+from kafka.structs import OffsetAndMetadata
+
+from app.domain.errors import Refusal
+from worker.broker import Broker, KafkaError
+from worker.events import Message
+from worker.handlers import Later, Outcome, Poisoned, Record
+from worker.outage import Outage
+from worker.publisher import Publisher
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Sequence[Any]], Outcome]
+
+# A poll waits this long for news: how quickly a stop is noticed.
+POLL_MS: Final = 250
+# Records of one poll; the bytes are bounded by the fetch. Heartbeats have a thread of their own, so that a slow store
+# costs no membership before `max_poll_interval_ms` (five minutes).
+MAX_RECORDS: Final = 500
+COMMIT_TIMEOUT_MS: Final = 3_000
+CLOSE_TIMEOUT_MS: Final = 1_500
+FIRST_WAIT_SECONDS: Final = 0.1
+LONGEST_WAIT_SECONDS: Final = 2.0
+# poll() is silent while the broker is away: with nothing to read we ask.
+PROBE_SECONDS: Final = 15.0
+PROBE_TIMEOUT_MS: Final = 2_000
+
+
+class DeadLetters(Protocol):
+    def dead_letter(self, topic: str, partition: int, offset: int, cause: str, payload: bytes) -> None: ...
+
+
+class Waiting:
+    """Partitions whose store is away: until when, and how long the next wait is."""
+
+    def __init__(self) -> None:
+        self._until: dict[Any, tuple[float, float]] = {}
+
+    def put(self, partition: Any) -> None:
+        _, last = self._until.get(partition, (0.0, 0.0))
+        wait = min(max(last * 2, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+        self._until[partition] = (time.monotonic() + wait, wait)
+
+    def over(self, partition: Any) -> None:
+        self._until.pop(partition, None)
+
+    def due(self) -> list[Any]:
+        now = time.monotonic()
+        return [partition for partition, (until, _) in self._until.items() if until <= now]
+
+
+class Consumer:
+    """One topic, one group, one handler, one thread."""
+
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        topic: str,
+        group: str,
+        handler: Handler,
+        dead_letters: DeadLetters,
+        kafka: Outage,
+        stop: threading.Event,
+    ) -> None:
+        self._name = name
+        self._broker = broker
+        self._topic = topic
+        self._group = group
+        self._handler = handler
+        self._dead_letters = dead_letters
+        self._kafka = kafka
+        self._store = Outage(f"what the {name} writes to")
+        self._publisher = Publisher(broker, stop)
+        self.done = 0
+        self.poisoned = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. Raises `KafkaError` and whatever is a bug; called again, it goes on from what was committed."""
+        self._broker.ensure_topics()
+        consumer = self._broker.consumer(self._group, MAX_RECORDS, self._topic)
+        try:
+            _Life(self, consumer, stop).run()
+        finally:
+            self._publisher.close()
+            consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
+
+    def handle(self, records: Sequence[Record]) -> int:
+        """How many of the records are done, dead letters included. Raises `Later`, `KafkaError`."""
+        outcome = self._handler(records)
+        for poisoned in outcome.poisoned:
+            self._bury(poisoned)
+        self._store.up()
+        self.done += outcome.done
+        return outcome.done
+
+    def waits(self, reason: Exception) -> None:
+        self._store.down(reason)
+
+    def reachable(self) -> None:
+        self._kafka.up()
+
+    def unreachable(self, error: KafkaError) -> None:
+        self._kafka.down(error)
+
+    def _bury(self, poisoned: Poisoned) -> None:
+        """Postgres first, for good; then the topic, for those who watch. A repetition changes nothing in Postgres."""
+        record = poisoned.record
+        where = (record.topic, record.partition, record.offset)
+        try:
+            self._dead_letters.dead_letter(*where, poisoned.cause, poisoned.payload)
+        except Refusal as refused:
+            if refused.kind.code == "SERVICE_UNAVAILABLE":
+                raise Later(refused.detail) from refused
+            raise
+        error = self._publisher.publish([_dead(self._broker.topics.booking_dead, poisoned)])[0]
+        if error and getattr(error, "retriable", True):
+            raise error
+        if error:  # too large for its topic, say: Postgres has it, and that is enough
+            log.warning("%s: not published as a dead letter: %s", self._name, error)
+        self.poisoned += 1
+        log.error("%s: dead letter %s[%d]@%d: %s", self._name, *where, poisoned.cause)
+
+
+class _Life:
+    """From one connection to Kafka to its loss."""
+
+    def __init__(self, owner: Consumer, consumer: Any, stop: threading.Event) -> None:
+        self._owner = owner
+        self._consumer = consumer
+        self._stop = stop
+        self._waiting = Waiting()
+        self._uncommitted: dict[Any, int] = {}
+        self._probe_at = time.monotonic() + PROBE_SECONDS
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self._resume()
+            polled = self._consumer.poll(POLL_MS, max_records=MAX_RECORDS)
+            for partition, records in polled.items():
+                self._work(partition, records)
+                if self._stop.is_set():
+                    break
+            self._commit()
+            self._probe(bool(polled))
+
+    def _work(self, partition: Any, records: Sequence[Record]) -> None:
+        """All records of one partition, or those that can be handled now; the partition then waits with the rest."""
+        while records and not self._stop.is_set():
+            try:
+                done = self._owner.handle(records)
+            except Later as later:
+                self._owner.waits(later)
+                self._wait(partition, records[0].offset)
+                return
+            except Exception:
+                # The bug will be logged and this consumer be replaced: what is done is done, and need not come again.
+                self._commit()
+                raise
+            self._waiting.over(partition)
+            self._uncommitted[partition] = records[done - 1].offset + 1
+            records = records[done:]
+
+    def _wait(self, partition: Any, offset: int) -> None:
+        """Goes back and rests. Other partitions go on, and polling goes on, so that we stay a member of the group."""
+        self._waiting.put(partition)
+        if partition in self._consumer.assignment():
+            self._consumer.seek(partition, offset)
+            self._consumer.pause(partition)
+
+    def _resume(self) -> None:
+        assigned = self._consumer.assignment() or ()
+        for partition in self._waiting.due():
+            if partition in assigned:
+                self._consumer.resume(partition)
+            else:
+                self._waiting.over(partition)
+
+    def _commit(self) -> None:
+        if not self._uncommitted:
+            return
+        offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._uncommitted.items()}
+        try:
+            self._consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            # The partitions are being moved: their next owner repeats what we did, which changes nothing.
+            log.info("offsets not committed: %s", error)
+        except KafkaError as error:
+            # Our own position stands; the next commit includes this one.
+            self._owner.unreachable(error)
+            return
+        self._uncommitted.clear()
+        self._owner.reachable()
+
+    def _probe(self, heard: bool) -> None:
+        now = time.monotonic()
+        if heard:
+            self._probe_at = now + PROBE_SECONDS
+        elif now >= self._probe_at:
+            self._probe_at = now + PROBE_SECONDS
+            assigned = list(self._consumer.assignment() or ())
+            try:
+                self._consumer.end_offsets(assigned[:1] or [self._any()], timeout_ms=PROBE_TIMEOUT_MS)
+                self._owner.reachable()
+            except KafkaError as error:
+                self._owner.unreachable(error)
+
+    def _any(self) -> Any:
+        return TopicPartition(next(iter(self._consumer.subscription())), 0)
+
+
+def _dead(topic: str, poisoned: Poisoned) -> Message:
+    record = poisoned.record
+    headers = {
+        "cause": poisoned.cause,
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+    }
+    return Message(
+        topic,
+        record.key or b"",
+        poisoned.payload,
+        headers=tuple((name, text.encode("utf-8", "replace")) for name, text in headers.items()),
+    )

@@ -1,0 +1,166 @@
+"""What travels through Kafka, to and from bytes: the log's records, and CloudEvents 1.0 (Kafka protocol binding, binary
+mode).
+
+Pure: no I/O. What cannot be understood raises `Poison` with its cause, in words for whoever looks at the dead letter.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from app.domain.ids import shard_of_event
+from app.domain.model import Facts, Learned
+from app.domain.ports import Entry
+
+LOG_VERSION: Final = 1
+ENTRY_KINDS: Final = frozenset({"created", "released", "expired", "extended"})
+SOURCE: Final = "/holdfast"
+_SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
+
+
+class Poison(Exception):
+    """The message can never be processed; its text is the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to be sent."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class OutboxRow(Protocol):
+    """A row of Postgres' outbox: a public event that is to be told."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+    @property
+    def at_ms(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What one public event has to tell Redis: a booking that is confirmed (None: facts only) and facts."""
+
+    shard: int
+    confirmed_id: str | None
+    learned: Learned
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def encode_log(topic: str, shard: int, entries: Sequence[Entry]) -> Message:
+    """Consecutive entries of one shard as one record: a record costs a Python client far more than an entry."""
+    value = _json({"v": LOG_VERSION, "shard": shard, "entries": entries})
+    return Message(topic, str(shard).encode(), value, partition=shard)
+
+
+def decode_log(value: bytes | None) -> tuple[int, list[Any]]:
+    """The shard and the entries of a record, each of which `check_entry` has still to look at. Raises `Poison`."""
+    record = _object(value)
+    version = record.get("v")
+    if version != LOG_VERSION or isinstance(version, bool):
+        raise Poison(f"version {version!r} of the log is unknown")
+    shard, entries = record.get("shard"), record.get("entries")
+    if not isinstance(shard, int) or isinstance(shard, bool) or shard < 0:
+        raise Poison("`shard` is not a whole number")
+    if not isinstance(entries, list):
+        raise Poison("`entries` is not a list")
+    return shard, entries
+
+
+def check_entry(entry: Any) -> str | None:
+    """Why this entry cannot be recorded; None if nothing speaks against asking Postgres."""
+    if not isinstance(entry, dict):
+        return "the entry is not an object"
+    kind = entry.get("kind")
+    if not isinstance(kind, str) or kind not in ENTRY_KINDS:
+        return f"kind {kind!r} is unknown"
+    if not isinstance(seq := entry.get("seq"), str) or not _SEQ.fullmatch(seq):
+        return "`seq` is not `epoch-number`"
+    if not isinstance(entry.get("booking_id"), str):
+        return "`booking_id` is missing"
+    return None
+
+
+def encode_event(topic: str, row: OutboxRow) -> Message:
+    """CloudEvents 1.0, binary mode: attributes are headers, the data is the value."""
+    at = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": row.event_id,
+        "ce_source": SOURCE,
+        "ce_type": row.type,
+        "ce_subject": row.key,
+        "ce_time": at,
+        "content-type": "application/json",
+    }
+    return Message(
+        topic, row.key.encode(), _json(row.data), headers=tuple((name, text.encode()) for name, text in headers.items())
+    )
+
+
+def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], shards: int) -> Settling | None:
+    """What a public event has to tell Redis; None if nothing. Raises `Poison`."""
+    attributes = {name: text.decode("utf-8", "replace") for name, text in headers if text is not None}
+    if (version := attributes.get("ce_specversion")) != "1.0":
+        raise Poison(f"specversion {version!r} of CloudEvents is unknown")
+    match kind := attributes.get("ce_type"):
+        case "booking.confirmed":
+            data = _object(value)
+            booking = _part(data, "booking")
+            booking_id = booking.get("booking_id")
+            if not isinstance(booking_id, str):
+                raise Poison("`booking.booking_id` is missing")
+            return _settling(data, shards, booking_id)
+        case "booking.cancelled" | "zone.opened":
+            return _settling(_object(value), shards, None)
+        case "booking.released" | "booking.expired" | "shard.rebuilt":
+            return None  # decided by Redis, or told to others only
+        case _:
+            raise Poison(f"type {kind!r} is unknown")
+
+
+def _settling(data: dict[str, Any], shards: int, confirmed_id: str | None) -> Settling:
+    zone = _part(data, "zone")
+    event_id = zone.get("event_id")
+    if not isinstance(event_id, str):
+        raise Poison("`zone.event_id` is missing")
+    users: tuple[Facts, ...] = (_part(data, "user"),) if data.get("user") is not None else ()
+    return Settling(shard_of_event(event_id, shards), confirmed_id, Learned((zone,), users))
+
+
+def _object(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise Poison("the record has no value")
+    try:
+        decoded = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise Poison(f"not JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise Poison("not a JSON object")
+    return decoded
+
+
+def _part(data: dict[str, Any], name: str) -> dict[str, Any]:
+    part = data.get(name)
+    if not isinstance(part, dict):
+        raise Poison(f"`{name}` is missing")
+    return part

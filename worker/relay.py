@@ -1,0 +1,170 @@
+"""relay: carries both outboxes to Kafka, at least once, in order, and marks only what Kafka has acknowledged.
+
+Each turn reads from the head and trims after the acknowledgement. So nothing has to be claimed, a relay that died has
+left nothing behind, and any number of relays at once produce duplicates but never a gap or a first-time reordering.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from app.domain.errors import Refusal
+from app.domain.ports import Entry
+from worker.broker import KafkaError
+from worker.events import Message, OutboxRow, encode_event, encode_log
+from worker.outage import Outage
+from worker.publisher import Publisher
+from worker.topics import MESSAGE_MAX_BYTES, Topics
+
+log = logging.getLogger(__name__)
+
+ENTRIES_PER_RECORD: Final = 500
+ROWS_PER_TURN: Final = 500
+RECORD_MAX_BYTES: Final = MESSAGE_MAX_BYTES // 2
+
+# With nothing to do, each turn waits twice as long as the one before, up to the latency that we promise.
+SHORTEST_NAP_SECONDS: Final = 0.002
+LONGEST_NAP_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 0.5
+
+
+class ShardOutboxes(Protocol):
+    """Redis' outboxes, one stream a shard."""
+
+    def read(self, shard: int, limit: int) -> Sequence[Entry]: ...
+    def acknowledge(self, shard: int, last_seq: str) -> None: ...
+
+
+class RowOutbox(Protocol):
+    """Postgres' outbox, a table."""
+
+    def read(self, limit: int) -> Sequence[Any]: ...
+    def acknowledge(self, ids: Sequence[int]) -> None: ...
+
+
+class Relay:
+    """What both relays have in common: turns, naps, and patience with whatever is away."""
+
+    def __init__(self, publisher: Publisher, kafka: Outage, store: Outage) -> None:
+        self._publisher = publisher
+        self._kafka = kafka
+        self._store = store
+        self.carried = 0
+
+    def turn(self) -> int:
+        """Carries what is at the head; how many were marked. Raises `KafkaError`, `Refusal`."""
+        raise NotImplementedError
+
+    def run(self, stop: threading.Event) -> None:
+        nap = SHORTEST_NAP_SECONDS
+        try:
+            while not stop.is_set():
+                carried = self._patient(self.turn)
+                if carried is None:
+                    stop.wait(RETRY_SECONDS)
+                    continue
+                self.carried += carried
+                nap = SHORTEST_NAP_SECONDS if carried else min(nap * 2, LONGEST_NAP_SECONDS)
+                if not carried:
+                    stop.wait(nap)
+        finally:
+            self._publisher.close()
+
+    def _patient(self, act: Callable[[], int]) -> int | None:
+        """What `act` answers; None if something it needs is away."""
+        try:
+            carried = act()
+        except KafkaError as error:
+            self._kafka.down(error)
+            return None
+        except Refusal as refused:
+            if refused.kind.code != "SERVICE_UNAVAILABLE":
+                raise
+            self._store.down(refused.detail)
+            return None
+        self._store.up()
+        return carried
+
+    def _publish(self, messages: Sequence[Message]) -> list[KafkaError | None]:
+        results = self._publisher.publish(messages)
+        failed = [error for error in results if error is not None]
+        if failed:
+            self._kafka.down(failed[0])
+        else:
+            self._kafka.up()
+        return results
+
+
+class LogRelay(Relay):
+    """Redis' streams to `reservation.log`: one record a shard in flight, so order needs no more care."""
+
+    def __init__(
+        self, outbox: ShardOutboxes, shards: Iterable[int], publisher: Publisher, topics: Topics, kafka: Outage
+    ) -> None:
+        super().__init__(publisher, kafka, Outage("Redis (for the relay)"))
+        self._outbox = outbox
+        self._shards = list(shards)
+        self._topic = topics.reservation_log
+
+    def turn(self) -> int:
+        heads = self._heads()
+        if not heads:
+            return 0
+        results = self._publish([message for _, _, message in heads])
+        carried = 0
+        for (shard, entries, _), error in zip(heads, results, strict=True):
+            if error is None:
+                self._outbox.acknowledge(shard, entries[-1]["seq"])
+                carried += len(entries)
+        if any(results):
+            raise next(error for error in results if error is not None)
+        return carried
+
+    def _heads(self) -> list[tuple[int, Sequence[Entry], Message]]:
+        heads: list[tuple[int, Sequence[Entry], Message]] = []
+        for shard in self._shards:
+            try:
+                entries = self._outbox.read(shard, ENTRIES_PER_RECORD)
+            except Refusal as refused:
+                # One shard that cannot be read does not stop the others; when Redis is away none can.
+                if refused.kind.code != "SERVICE_UNAVAILABLE":
+                    raise
+                if not heads:
+                    raise
+                self._store.down(refused.detail)
+                break
+            if entries:
+                heads.append(fitting(self._topic, shard, entries))
+        return heads
+
+
+class RowRelay(Relay):
+    """Postgres' outbox to `booking.events`, in the order of the rows' ids."""
+
+    def __init__(self, outbox: RowOutbox, publisher: Publisher, topics: Topics, kafka: Outage) -> None:
+        super().__init__(publisher, kafka, Outage("Postgres (for the relay)"))
+        self._outbox = outbox
+        self._topic = topics.booking_events
+
+    def turn(self) -> int:
+        rows: Sequence[OutboxRow] = self._outbox.read(ROWS_PER_TURN)
+        if not rows:
+            return 0
+        results = self._publish([encode_event(self._topic, row) for row in rows])
+        # Rows behind the first failure are sent again even if they arrived: their order stays that of the outbox.
+        first_failure = next((i for i, error in enumerate(results) if error is not None), len(rows))
+        if first_failure:
+            self._outbox.acknowledge([row.id for row in rows[:first_failure]])
+        if first_failure < len(rows) and (error := results[first_failure]) is not None:
+            raise error
+        return len(rows)
+
+
+def fitting(topic: str, shard: int, entries: Sequence[Entry]) -> tuple[int, Sequence[Entry], Message]:
+    """As many of the entries, from the first on, as make a record that Kafka takes."""
+    message = encode_log(topic, shard, entries)
+    while len(message.value) > RECORD_MAX_BYTES and len(entries) > 1:
+        entries = entries[: len(entries) // 2]
+        message = encode_log(topic, shard, entries)
+    return shard, entries, message
