@@ -1,0 +1,137 @@
+"""Joins services and stores. The only place where the two meet."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from app.domain.errors import Refusal
+from app.domain.ports import Log
+from app.services.availability import Availability
+from app.services.confirm import Confirm
+from app.services.expire import Expire
+from app.services.get import Get
+from app.services.open_zone import OpenZone
+from app.services.rebuild import Rebuild
+from app.services.release import Release
+from app.services.reserve import Reserve
+from app.settings import Settings
+from app.stores.epochs import Epochs
+from app.stores.ledger import PostgresLedger
+from app.stores.lua import Redis
+from app.stores.outboxes import LedgerOutbox, RedisOutbox
+from app.stores.postgres import Postgres
+from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
+from app.stores.recorder import PostgresRecorder
+from app.stores.reservations import RedisReservations
+
+TimeLimit = Callable[[float], AbstractContextManager[Any]]
+
+
+@dataclass
+class Wiring:
+    """One process' services on one pair of stores. Opens no connection before `start` or the first call."""
+
+    settings: Settings
+    time_limit: TimeLimit = lambda seconds: nullcontext()
+    now: Callable[[], int] | None = None
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.shards = range(settings.shards)
+        self.redis = Redis(settings.redis_url, settings.redis_pool_size, settings.redis_timeout_ms / 1000)
+        self.postgres = Postgres(
+            settings.database_url, settings.postgres_pool_size, settings.postgres_timeout_ms / 1000, self.time_limit
+        )
+        self.ledger = PostgresLedger(self.postgres, settings.shards)
+        self.epochs = Epochs(self.ledger.epochs)
+        self.reservations = RedisReservations(
+            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now
+        )
+        self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
+        self.confirm = Confirm(self.reservations, self.ledger, settings.shards)
+        self.release = Release(self.reservations, self.ledger)
+        self.get = Get(self.reservations, self.ledger)
+        self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
+        self.availability = Availability(self.reservations, self.ledger)
+        self.expire = Expire(
+            self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000
+        )
+        self.recorder = PostgresRecorder(self.postgres)
+        self.outbox = RedisOutbox(self.redis)
+        self.ledger_outbox = LedgerOutbox(self.postgres)
+
+    @cached_property
+    def _rebuilding(self) -> tuple[RedisRebuilding, PostgresRebuilding]:
+        return RedisRebuilding(self.redis), PostgresRebuilding(self.postgres)
+
+    def rebuild(self, event_log: Log | None = None) -> Rebuild:
+        """The rebuild, with the log where Kafka is spoken."""
+        reservations, ledger = self._rebuilding
+        return Rebuild(reservations, ledger, self.recorder, event_log)
+
+    def closed_shards(self) -> list[int]:
+        """Shards that do not sell now. Raises `SERVICE_UNAVAILABLE`."""
+        reservations, ledger = self._rebuilding
+        return [shard for shard, epoch in ledger.epochs().items() if not reservations.is_open(shard, epoch)]
+
+    def sweep_old_spaces(self) -> int:
+        """Removes what rebuilds have left behind; answers how many keys. Raises `SERVICE_UNAVAILABLE`."""
+        reservations, ledger = self._rebuilding
+        return reservations.sweep_old_spaces(ledger.epochs())
+
+    def health(self) -> dict[str, str]:
+        """"ok", or what is wrong, for redis, postgres and shards."""
+
+        def shards() -> str | None:
+            closed = self.closed_shards()
+            return f"closed: {', '.join(map(str, closed))}" if closed else None
+
+        checks: dict[str, Callable[[], object]] = {
+            "redis": self.redis.run_id,
+            "postgres": self.ledger.epochs,
+            "shards": shards,
+        }
+        return {name: _verdict(check) for name, check in checks.items()}
+
+    def start(self) -> None:
+        """Opens the pools and keeps the epochs fresh. Call it after fork."""
+        self.postgres.open()
+        self.epochs.start()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.epochs.stop()
+        self.postgres.close()
+        self.redis.close()
+
+
+def _verdict(check: Callable[[], object]) -> str:
+    try:
+        complaint = check()
+    except Refusal as refused:
+        return refused.detail
+    return complaint if isinstance(complaint, str) and complaint.startswith("closed") else "ok"
+
+
+def build(settings: Settings) -> Wiring:
+    """For the web process and the CLI. Where gevent runs, a database that does not answer is given up in time."""
+    return Wiring(settings, _time_limit())
+
+
+def build_worker(settings: Settings) -> Wiring:
+    """For the worker, which has nobody waiting: its batches may take longer than a request."""
+    return Wiring(replace(settings, postgres_timeout_ms=max(settings.postgres_timeout_ms, _WORKER_TIMEOUT_MS)))
+
+
+_WORKER_TIMEOUT_MS = 30_000
+
+
+def _time_limit() -> TimeLimit:
+    if "gevent" not in sys.modules:
+        return lambda seconds: nullcontext()
+    from gevent import Timeout
+
+    return lambda seconds: Timeout(seconds, TimeoutError)
