@@ -1,0 +1,136 @@
+"""The decorators that make up a view's contract: route, body, answer, refusals. Each also documents what it does.
+
+This is the one module that knows flask-smorest's blueprint, which is untyped: here it gets its types.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Final, NoReturn, TypeVar
+
+import flask_smorest
+from flask import Request, Response, g
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from app.api.refusals_doc import responses_of
+from app.api.strict_json import body_of
+from app.domain.errors import refusal
+
+V = TypeVar("V", bound=Callable[..., Any])
+Json = dict[str, Any]
+OF_A_BODY: Final = ("MALFORMED_REQUEST", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "VALIDATION_ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets when it is not refused."""
+
+    body: Json
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def to_response(answer: Answer, mimetype: str = "application/json") -> Response:
+    """`answer` as HTTP. Nothing of ours may be cached: seats change by the millisecond, bookings are private."""
+    text = json.dumps(answer.body, separators=(",", ":"))
+    headers = {"Cache-Control": "no-store", **answer.headers}
+    return Response(text, answer.status, headers, mimetype=mimetype)
+
+
+class StrictParser(FlaskParser):
+    """webargs with our way of reading a body and of refusing one."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        return body_of(req)
+
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
+        by_location: dict[str, Any] = error.messages  # type: ignore[assignment]
+        raise refusal("VALIDATION_ERROR", "The request has fields that cannot be used", errors=by_location["json"])
+
+
+def documented(view: V, **doc: Any) -> V:
+    """`view` with `doc` merged into what the OpenAPI document says of its operation."""
+    known = getattr(view, "_apidoc", {})
+    view._apidoc = {**known, "manual_doc": {**known.get("manual_doc", {}), **doc}}  # type: ignore[attr-defined]
+    return view
+
+
+def refuses(*codes: str) -> Callable[[V], V]:
+    """Documents refusals, by the names of the table. It changes nothing at run time: whoever refuses, raises."""
+
+    def decorate(view: V) -> V:
+        known = getattr(view, "_apidoc", {})
+        view._apidoc = {**known, "refusals": (*codes, *known.get("refusals", ()))}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A group of routes. Everything that a view must not do itself is a decorator of it."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, f"app.api.{name}", description=description)
+        self._prepare_doc_cbks.append(self._document_refusals)
+
+    def route(  # type: ignore[override]
+        self, method: str, rule: str, *, operation: str | None = None, parameters: Sequence[Json] = ()
+    ) -> Callable[[V], V]:
+        """Serves `method` of `rule`; `operation` is the operation's id, the view's name unless given."""
+
+        def decorate(view: V) -> V:
+            endpoint = operation or view.__name__
+            self.add_url_rule(rule, endpoint, view, methods=[method], parameters=[dict(p) for p in parameters])
+            self._docs[endpoint][method.lower()].setdefault("manual_doc", {})["operationId"] = endpoint
+            return view
+
+        return decorate
+
+    def takes(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
+        """Gives the view what `schema` loads from the body, as its first argument."""
+
+        def decorate(view: V) -> V:
+            loaded: V = self.arguments(schema, required=required)(view)
+            return refuses(*OF_A_BODY)(loaded)
+
+        return decorate
+
+    def answers(
+        self, present: Callable[[Any], Answer], schemas: Mapping[int, type[Schema]], *headers: str
+    ) -> Callable[[V], V]:
+        """Turns what the view returns into an answer by `present`; documents each status with its schema."""
+
+        def decorate(view: V) -> V:
+            @wraps(view)
+            def answered(*positional: Any, **named: Any) -> Response:
+                answer = present(view(*positional, **named))
+                g.answered = answer  # for the log and the metrics of this request
+                return to_response(answer)
+
+            documented_headers = {name: _HEADERS[name] for name in headers} or None
+            with_docs: Any = answered
+            for status, schema in schemas.items():
+                note = self.alt_response(status, schema=schema, headers=documented_headers, success=True)
+                with_docs = note(with_docs)
+            return with_docs  # type: ignore[no-any-return]
+
+        return decorate
+
+    @staticmethod
+    def _document_refusals(doc: Json, doc_info: Json, **_: Any) -> Json:
+        """Called by flask-smorest when it writes the operation down. Replaces its own words about refusals."""
+        doc.setdefault("responses", {}).update(responses_of(doc_info.get("refusals", ())))
+        return doc
+
+
+_HEADERS: Final[Mapping[str, Json]] = {
+    "Location": {"description": "Where the booking is", "schema": {"type": "string", "format": "uri-reference"}},
+    "Idempotency-Replayed": {
+        "description": "`true` where the answer repeats that of an earlier request with the same key",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}

@@ -1,0 +1,44 @@
+"""The idempotency key: one of two headers, or a member of the body. All that are given must be the same."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+from flask import request
+
+from app.api.contract import refuses
+from app.domain.errors import refusal
+from app.domain.model import Order
+
+HEADERS: Final = ("Idempotency-Key", "X-Idempotency-Key")
+PATTERN: Final = "^[\\x21-\\x7e]{1,255}$"
+_VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]{1,255}")
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def checked(key: object) -> str:
+    """`key` itself. Raises `IDEMPOTENCY_KEY_INVALID` unless it is 1 to 255 visible ASCII characters."""
+    if isinstance(key, str) and _VISIBLE_ASCII.fullmatch(key):
+        return key
+    raise refusal("IDEMPOTENCY_KEY_INVALID", "An idempotency key has 1 to 255 visible ASCII characters")
+
+
+def agreed(*given: str | None) -> str | None:
+    """The one key among those that are given; None where there is none. Raises `IDEMPOTENCY_KEY_INVALID`."""
+    keys = {checked(key) for key in given if key is not None}
+    if len(keys) > 1:
+        raise refusal("IDEMPOTENCY_KEY_INVALID", "Two idempotency keys that differ")
+    return keys.pop() if keys else None
+
+
+def keyed(view: V) -> V:
+    """Gives the view an order that carries the key, wherever the client put it."""
+
+    @wraps(view)
+    def with_key(order: Order, **arguments: Any) -> Any:
+        key = agreed(order.idempotency_key, *(request.headers.get(name) for name in HEADERS))
+        return view(replace(order, idempotency_key=key), **arguments)
+
+    return refuses("IDEMPOTENCY_KEY_INVALID")(with_key)  # type: ignore[return-value]

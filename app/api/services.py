@@ -1,0 +1,34 @@
+"""What the views call. The factory joins it; a view asks for it by `wired()`."""
+
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from flask import current_app
+
+from app.services.availability import Availability
+from app.services.confirm import Confirm
+from app.services.get import Get
+from app.services.open_zone import OpenZone
+from app.services.release import Release
+from app.services.reserve import Reserve
+
+
+class Services(Protocol):
+    @property
+    def reserve(self) -> Reserve: ...
+    @property
+    def confirm(self) -> Confirm: ...
+    @property
+    def release(self) -> Release: ...
+    @property
+    def get(self) -> Get: ...
+    @property
+    def open_zone(self) -> OpenZone: ...
+    @property
+    def availability(self) -> Availability: ...
+    def health(self) -> Mapping[str, str]: ...
+
+
+def wired() -> Services:
+    """The services of the application that serves this request."""
+    return cast(Services, current_app.extensions["holdfast"])

@@ -1,0 +1,71 @@
+"""Reads a body as JSON, strictly: what two parsers could understand differently is refused.
+
+Numbers with a fraction or an exponent become `Decimal`, so that no float arises. Strings are checked by the fields.
+"""
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NoReturn
+
+from flask import Request
+
+from app.domain.errors import refusal
+
+_LONGEST_INTEGER: Final = 64  # digits; int() of very long ones takes quadratic time, and none of ours has more than 19
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")  # json.loads would take NaN and Infinity
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError("a number has too many digits")
+    return int(text)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number cannot be represented") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object has a member twice")
+    return members
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_integer, parse_constant=_refuse_constant, object_pairs_hook=_object
+)
+
+
+def body_of(request: Request) -> Any:
+    """The JSON value of the body; an absent one is `{}`.
+
+    Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`; werkzeug raises 413 past `MAX_CONTENT_LENGTH`."""
+    raw = request.get_data(cache=False)
+    if not raw:
+        return {}
+    if request.mimetype != "application/json":
+        raise refusal("UNSUPPORTED_MEDIA_TYPE", "The body must be sent as application/json")
+    try:
+        return _DECODER.decode(raw.decode("utf-8"))
+    except RecursionError:
+        raise refusal("MALFORMED_REQUEST", "The body is nested too deeply") from None
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        raise refusal("MALFORMED_REQUEST", f"The body is not JSON: {_reason(error)}") from None
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong, without the body: it may hold what nobody should log."""
+    match error:
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case json.JSONDecodeError():
+            return f"{error.msg} at line {error.lineno}, column {error.colno}"
+        case _:
+            return str(error)
