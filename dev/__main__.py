@@ -1,6 +1,7 @@
 """`python -m dev run | up | down | status`: a whole Holdfast under one directory, .run/ of this checkout."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,14 +12,22 @@ from dev.stack import Stack
 
 
 def _say(line: str) -> None:
-    print(f"==> {line}", flush=True)
+    _print(f"==> {line}")
+
+
+def _print(text: str) -> None:
+    """Print; a reader that has gone away (`make up | head`) does not stop the start."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start(stack: Stack) -> None:
     stack.up()
     if seed.demo(stack.base_url, stack.settings["ADMIN_TOKEN"]):
         _say(f"{seed.EVENT} is on sale")
-    print(welcome.text(stack), flush=True)
+    _print(welcome.text(stack))
 
 
 def _run(stack: Stack) -> int:

@@ -107,6 +107,9 @@ class Stack:
         own = [item for item in addresses if not given.get(item[0]) or given[item[0]] == _or_nothing(item[2])]
         kafka = given.get("KAFKA_BOOTSTRAP_SERVERS")
         own_kafka = kafka is None or (kafka != "" and kafka == _or_nothing(lambda: self.kafka.bootstrap_servers))
+        servers = [server for _, server, _ in own] + ([self.kafka] if own_kafka else [])
+        if servers and not all(server.running for server in servers):
+            self._say(f"starting {', '.join(server.name for server in servers)}")
         with ThreadPoolExecutor() as pool:
             futures = [pool.submit(self._bring_up, server) for _, server, _ in own]
             if own_kafka:

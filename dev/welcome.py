@@ -28,9 +28,9 @@ Holdfast is ready.
 
 Reserve two seats, confirm them, and find the booking in PostgreSQL (paste from this directory):
 
-curl -sS {api}/reserve {json_type} {identity} -d '{order}' | tr -d '\\n' | tee {run}/reserved.json
+curl -sS {api}/reserve {json_type} {identity} -d '{order}' | tr -d '\\n' | tee {run}/reserved.json; echo
 
-curl -sS -X POST {identity} {api}/{booking_id}/confirm
+curl -sS -X POST {identity} {api}/{booking_id}/confirm; echo
 
 psql "$(. {run}/env; echo "$DATABASE_URL")" -P pager=off -c '{_BOOKINGS}'
 
