@@ -7,8 +7,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
 DECLARE
     v_live record;
     v_booking booking.bookings;
-    v_zone_seats jsonb := '{}'; -- seats that the walk has kept so far, by zone and by user
-    v_user_seats jsonb := '{}';
+    v_zone_seats jsonb := '{}'::jsonb; -- seats that the walk has kept so far, by zone and by user
+    v_user_seats jsonb := '{}'::jsonb;
     v_zone_taken bigint;
     v_user_taken bigint;
     v_ended integer := 0;
