@@ -77,7 +77,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         super().__init__(name, f"app.api.{name}", description=description)
         self._prepare_doc_cbks.append(self._document_refusals)
 
-    def route(  # type: ignore[override]
+    def route(
         self, method: str, rule: str, *, operation: str | None = None, parameters: Sequence[Json] = ()
     ) -> Callable[[V], V]:
         """Serves `method` of `rule`; `operation` is the operation's id, the view's name unless given."""

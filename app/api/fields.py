@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _RFC3339: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which RFC 3339 cannot write
 
 
@@ -100,7 +100,7 @@ class IdempotencyKey(fields.Field[str]):
 class Price(fields.Field[Decimal]):
     """A decimal string or a JSON number that is not below 0."""
 
-    wrong = "Must be a decimal such as \"150.00\", not below 0, with at most 15 digits before the point and 10 after it."
+    wrong = 'Must be a decimal such as "150.00", not below 0, with at most 15 digits before the point and 10 after it.'
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Decimal:
         match value:

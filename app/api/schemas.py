@@ -1,8 +1,8 @@
-"""What requests may hold (these load) and what answers look like (these only document; `present` writes them)."""
+"""What requests may hold. Each loads into what its service takes; unknown fields are refused."""
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, post_load, validates_schema
 
 from app.api import idempotency
 from app.api.fields import (
@@ -23,6 +23,105 @@ from app.api.fields import (
 from app.domain import money
 from app.domain.model import Order
 
-_PRICE_MAX = 10**11  # in minor units: times 2^31-1 seats it still fits 64 bits... checked by the total below
-_ID = {"pattern": ID_PATTERN}
-_SECONDS_OF_A_DAY = 86_400
+DAY_SECONDS = 86_400
+DEAREST_MINOR = 10**11  # a billion euros a seat: what is more is a slip of the pen
+
+
+class Request(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+class Nothing(Request):
+    """A body without members, or none at all."""
+
+
+class Reserve(Request):
+    event_id = Id(required=True, metadata=about("The event", "demo", pattern=ID_PATTERN))
+    zone_id = Id(required=True, metadata=about("The zone of that event", "A", pattern=ID_PATTERN))
+    quantity = Whole(
+        1, INT32_MAX, required=True, metadata=about("How many seats; the event's `max_per_reservation` at most", 2)
+    )
+    unit_price = Price(
+        metadata=about(
+            "The price that the client saw; any other than today's is refused",
+            "150.00",
+            oneOf=[{"type": "string", "pattern": PRICE_PATTERN}, {"type": "number", "minimum": 0}],
+        )
+    )
+    idempotency_key = IdempotencyKey(
+        metadata=about(
+            "The same as the header `Idempotency-Key`", "order-4711-1", type="string", pattern=idempotency.PATTERN
+        )
+    )
+
+    @post_load
+    def order(self, data: dict[str, Any], **_: Any) -> Order:
+        seen = data.get("unit_price")
+        return Order(
+            event_id=data["event_id"],
+            zone_id=data["zone_id"],
+            quantity=data["quantity"],
+            seen_price=None if seen is None else money.finest(seen),
+            idempotency_key=data.get("idempotency_key"),
+        )
+
+
+class Confirm(Request):
+    payment_id = PaymentId(
+        load_default=None,
+        metadata=about(
+            "The client's own reference of the payment", "pay_8231", pattern=PAYMENT_ID_PATTERN, default=None
+        ),
+    )
+
+    @post_load
+    def payment_id_alone(self, data: dict[str, Any], **_: Any) -> Any:
+        return data["payment_id"]
+
+
+class PutEvent(Request):
+    name = Name(required=True, metadata=about("For people to read", "Holdfast live", minLength=1, maxLength=200))
+    opens_at = Instant(
+        metadata=about("Sale begins; absent: it is open", "2026-08-01T08:00:00Z", type="string", format="date-time")
+    )
+    closes_at = Instant(
+        metadata=about("Sale ends; absent: never", "2026-08-31T20:00:00Z", type="string", format="date-time")
+    )
+    hold_seconds = Whole(
+        1, DAY_SECONDS, load_default=600, metadata=about("From reserve to the deadline", 600, default=600)
+    )
+    hold_seconds_max = Whole(
+        1,
+        INT32_MAX,
+        metadata=about("The same with all extensions; unless given, 1800 or `hold_seconds` if that is more", 1800),
+    )
+    max_per_user = Whole(
+        1, INT32_MAX, load_default=10, metadata=about("Seats of one user, held and confirmed", 10, default=10)
+    )
+    max_per_reservation = Whole(
+        1, INT32_MAX, load_default=10, metadata=about("Seats of one reservation", 10, default=10)
+    )
+
+    @validates_schema
+    def in_order(self, data: dict[str, Any], **_: Any) -> None:
+        if "opens_at" in data and "closes_at" in data and data["closes_at"] <= data["opens_at"]:
+            raise ValidationError("Must be after opens_at.", "closes_at")
+        if "hold_seconds_max" in data and data["hold_seconds_max"] < data["hold_seconds"]:
+            raise ValidationError("Must not be below hold_seconds.", "hold_seconds_max")
+
+    @post_load
+    def terms(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Everything of an `Event` but its id."""
+        opens_at, closes_at = data.pop("opens_at", None), data.pop("closes_at", None)
+        data.setdefault("hold_seconds_max", max(1800, data["hold_seconds"]))
+        return {"opens_at_ms": opens_at, "closes_at_ms": closes_at, **data}
+
+
+class PutZone(Request):
+    name = Name(metadata=about("For people to read; the zone's id unless given", "Stalls", minLength=1, maxLength=200))
+    capacity = Whole(0, INT32_MAX, required=True, metadata=about("Seats, sold and unsold", 500))
+    price_minor = Whole(
+        0, DEAREST_MINOR, required=True, metadata=about("Price of a seat in minor units of the currency", 15000)
+    )
+    currency = Currency(required=True, metadata=about("ISO 4217", "EUR", pattern="^[A-Z]{3}$"))

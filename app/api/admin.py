@@ -1,0 +1,42 @@
+"""/admin: operators put events and zones on sale."""
+
+from typing import Any, Final
+
+from app.api import answers, present, schemas
+from app.api.contract import Blueprint, refuses
+from app.api.identity import for_admin
+from app.api.paths import EVENT, ZONE, new_ids
+from app.api.services import wired
+from app.domain.model import Event, Zone
+
+blueprint: Final = Blueprint("admin", "For operators")
+
+
+@blueprint.route("PUT", "/admin/events/<event_id>", parameters=[EVENT])
+@blueprint.answers(present.event_put, {201: answers.EventPut, 200: answers.EventPut})
+@refuses("SERVICE_UNAVAILABLE")
+@for_admin
+@new_ids
+@blueprint.takes(schemas.PutEvent)
+def put_event(terms: dict[str, Any], *, event_id: str) -> tuple[Event, bool]:
+    """Create an event, or replace its terms
+
+    201 where it is new. New terms hold for all its zones from now on; a reservation keeps its deadline.
+    """
+    event = Event(event_id=event_id, **terms)
+    return event, wired().open_zone.event(event)
+
+
+@blueprint.route("PUT", "/admin/events/<event_id>/zones/<zone_id>", parameters=[EVENT, ZONE])
+@blueprint.answers(present.zone_put, {201: answers.ZonePut, 200: answers.ZonePut})
+@refuses("EVENT_NOT_FOUND", "CAPACITY_IN_USE", "SERVICE_UNAVAILABLE")
+@for_admin
+@new_ids
+@blueprint.takes(schemas.PutZone)
+def put_zone(terms: dict[str, Any], *, event_id: str, zone_id: str) -> tuple[Zone, bool]:
+    """Put a zone of an event on sale, or change it
+
+    201 where it is new. A new price holds for new reservations; a reservation keeps its own.
+    """
+    zone = Zone(event_id=event_id, zone_id=zone_id, **{"name": zone_id, **terms})
+    return zone, wired().open_zone(zone)

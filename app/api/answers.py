@@ -1,0 +1,142 @@
+"""What answers look like. These schemas only document; `present` writes the answers, and a test compares the two."""
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from app.api.fields import ID_PATTERN, about
+
+_MONEY = "^[0-9]+(\\.[0-9]+)?$"
+_BOOKING_ID = "0198f3a2-7c41-8007-9d2e-5b1f0a6c3e84"
+
+
+def _text(description: str, example: str, *, required: bool = True, **schema: Any) -> fields.String:
+    return fields.String(required=required, metadata=about(description, example, **schema))
+
+
+def _count(description: str, example: int) -> fields.Integer:
+    return fields.Integer(required=True, metadata=about(description, example, minimum=0))
+
+
+def _instant(description: str, example: str, *, required: bool = True) -> fields.String:
+    return _text(description, example, required=required, format="date-time")
+
+
+def _id(description: str, example: str) -> fields.String:
+    return _text(description, example, pattern=ID_PATTERN)
+
+
+def _status(*which: str) -> fields.String:
+    return _text("Where the booking stands", which[0], enum=list(which))
+
+
+class _OfBooking(Schema):
+    booking_id = _text("Names the reservation, and the booking that it becomes", _BOOKING_ID, format="uuid")
+
+
+class _Seats(_OfBooking):
+    event_id = _id("The event", "demo")
+    zone_id = _id("The zone of that event", "A")
+    quantity = _count("How many seats", 2)
+    unit_price = _text("Price of a seat", "150.00", pattern=_MONEY)
+    total_price = _text("Price of all of them", "300.00", pattern=_MONEY)
+    currency = _text("ISO 4217", "EUR")
+
+
+class Reserved(_Seats):
+    status = _status("reserved")
+    expires_at = _instant(
+        "The deadline: the seats are on sale again unless confirmed before", "2026-08-01T08:10:00.000Z"
+    )
+    expires_in = _count("Seconds that are left, by our clock, rounded down", 599)
+
+
+class Confirmed(_Seats):
+    status = _status("confirmed")
+    confirmed_at = _instant("When it became a fact", "2026-08-01T08:01:12.345Z")
+    confirmation_code = _text("To be shown at the door", "K7PW2M9Q")
+    payment_id = _text("As given to confirm", "pay_8231", required=False)
+
+
+class Released(_OfBooking):
+    status = _status("released")
+
+
+class Booking(_Seats):
+    """Members without a value are left out."""
+
+    status = _status("reserved", "confirmed", "released", "expired", "cancelled")
+    user_id = _text("Whose it is", "ann")
+    version = _count("Grows with each transition", 1)
+    reserved_at = _instant("When it was reserved", "2026-08-01T08:00:00.000Z")
+    expires_at = _instant("The deadline that it has or had", "2026-08-01T08:10:00.000Z")
+    confirmed_at = _instant("When it became a fact", "2026-08-01T08:01:12.345Z", required=False)
+    confirmation_code = _text("To be shown at the door", "K7PW2M9Q", required=False)
+    payment_id = _text("As given to confirm", "pay_8231", required=False)
+    ended_at = _instant("When it was released, cancelled, or expired", "2026-08-01T08:10:00.104Z", required=False)
+    cause = _text("Why it ended", "deadline", required=False)
+
+
+class _EventTerms(Schema):
+    event_id = _id("Names the event", "demo")
+    name = _text("For people to read", "Holdfast live")
+    opens_at = _instant("Sale begins; absent: it is open", "2026-08-01T08:00:00.000Z", required=False)
+    closes_at = _instant("Sale ends; absent: never", "2026-08-31T20:00:00.000Z", required=False)
+    hold_seconds = _count("From reserve to the deadline", 600)
+    hold_seconds_max = _count("The same with all extensions", 1800)
+    max_per_user = _count("Seats of one user, held and confirmed", 10)
+    max_per_reservation = _count("Seats of one reservation", 10)
+
+
+class _ZoneTerms(Schema):
+    event_id = _id("The event", "demo")
+    zone_id = _id("Names the zone in that event", "A")
+    name = _text("For people to read", "Stalls")
+    capacity = _count("Seats, sold and unsold", 500)
+    unit_price = _text("Price of a seat", "150.00", pattern=_MONEY)
+    currency = _text("ISO 4217", "EUR")
+
+
+class ZonePut(_ZoneTerms):
+    price_minor = _count("The same price in minor units of the currency", 15000)
+
+
+class EventPut(_EventTerms):
+    pass
+
+
+class Zone(_ZoneTerms):
+    available = _count("Seats that can be reserved now; those whose deadline has passed count", 420)
+    held = _count("Seats reserved and not confirmed", 30)
+    confirmed = _count("Seats sold", 50)
+
+
+class Event(_EventTerms):
+    capacity = _count("Seats of all zones", 500)
+    available = _count("Seats of all zones that can be reserved now", 420)
+
+
+class EventWithZones(Event):
+    zones = fields.List(fields.Nested(Zone), required=True)
+
+
+class Zones(Schema):
+    data = fields.List(fields.Nested(Zone), required=True)
+
+
+class Events(Schema):
+    data = fields.List(fields.Nested(Event), required=True)
+
+
+class Ready(Schema):
+    status = _text("`ok`", "ok", enum=["ok"])
+    parts = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata=about("Each part that serving needs", {"redis": "ok", "postgres": "ok", "shards": "ok"}),
+    )
+
+
+class Alive(Schema):
+    status = _text("`ok`", "ok", enum=["ok"])

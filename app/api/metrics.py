@@ -1,0 +1,36 @@
+"""Prometheus: what was asked, how it ended, how long it took; of all processes when PROMETHEUS_MULTIPROC_DIR is set."""
+
+import os
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+# From well below a reserve to the longest wait that our timeouts admit.
+_BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_requests = Counter("holdfast_requests_total", "Requests answered", ["route", "method", "status"])
+_seconds = Histogram("holdfast_request_seconds", "Time to answer", ["route", "method"], buckets=_BUCKETS_SECONDS)
+_reserves = Counter("holdfast_reserves_total", "Reserves by outcome: RESERVED, REPLAYED or a refusal's code", ["code"])
+
+
+def observe(route: str, method: str, status: int, seconds: float) -> None:
+    """One request. `route` is a template and a method is a known one: labels must not grow without bound."""
+    known = method if method in _METHODS else "other"
+    _requests.labels(route, known, str(status)).inc()
+    _seconds.labels(route, known).observe(seconds)
+
+
+def observe_reserve(code: str) -> None:
+    _reserves.labels(code).inc()
+
+
+def exposition() -> bytes:
+    """The text that Prometheus scrapes."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

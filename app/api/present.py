@@ -1,0 +1,166 @@
+"""Records of the domain as answers: times in RFC 3339, UTC, to the millisecond; money in decimal strings."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from app.api.contract import Answer, Json
+from app.domain import money
+from app.domain.errors import refusal
+from app.domain.model import Booking, Event, Held, Zone
+from app.services.availability import OnSale
+
+API_PREFIX: Final = "/api/v1"
+_EPOCH: Final = datetime(1970, 1, 1)
+
+
+def instant(milliseconds: int) -> str:
+    """Unix milliseconds as `2026-08-01T08:00:00.000Z`. No float arises on the way."""
+    return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec='milliseconds')}Z"
+
+
+def reserved(held: Held) -> Answer:
+    booking = held.booking
+    body = {
+        **_seats(booking),
+        "expires_at": instant(booking.deadline_ms),
+        "expires_in": max(0, held.expires_in_ms // 1000),
+    }
+    replay = {"Idempotency-Replayed": "true"} if held.replayed else {}
+    return Answer(body, 201, {"Location": f"{API_PREFIX}/bookings/{booking.booking_id}", **replay})
+
+
+def confirmed(booking: Booking) -> Answer:
+    return Answer(_without_none({**_seats(booking), **_confirmation(booking)}))
+
+
+def released(booking: Booking) -> Answer:
+    return Answer({"booking_id": booking.booking_id, "status": "released"})
+
+
+def found(booking: Booking) -> Answer:
+    body = {
+        **_seats(booking),
+        "user_id": booking.user_id,
+        "version": booking.version,
+        "reserved_at": instant(booking.reserved_at_ms),
+        "expires_at": instant(booking.deadline_ms),
+        **_confirmation(booking),
+        "ended_at": _instant_or_none(booking.ended_at_ms),
+        "cause": booking.cause,
+    }
+    return Answer(_without_none(body))
+
+
+def events(catalogue: Iterable[tuple[Event, list[OnSale]]]) -> Answer:
+    return Answer({"data": [_event_on_sale(event, zones) for event, zones in catalogue]})
+
+
+def event(entry: tuple[Event, list[OnSale]]) -> Answer:
+    terms, zones = entry
+    return Answer({**_event_on_sale(terms, zones), "zones": [_zone_on_sale(zone) for zone in zones]})
+
+
+def zones(entry: tuple[Event, list[OnSale]]) -> Answer:
+    return Answer({"data": [_zone_on_sale(zone) for zone in entry[1]]})
+
+
+def zone(on_sale: OnSale) -> Answer:
+    return Answer(_zone_on_sale(on_sale))
+
+
+def event_put(outcome: tuple[Event, bool]) -> Answer:
+    terms, created = outcome
+    return Answer(_event(terms), 201 if created else 200)
+
+
+def zone_put(outcome: tuple[Zone, bool]) -> Answer:
+    terms, created = outcome
+    return Answer({**_zone(terms), "price_minor": terms.price_minor}, 201 if created else 200)
+
+
+def ready(parts: Mapping[str, str]) -> Answer:
+    """Raises `SERVICE_UNAVAILABLE`, with the parts, unless each is ok."""
+    wrong = [name for name, state in parts.items() if state != "ok"]
+    if wrong:
+        raise refusal("SERVICE_UNAVAILABLE", f"Not ready: {', '.join(wrong)}", parts=dict(parts))
+    return Answer({"status": "ok", "parts": dict(parts)})
+
+
+def alive(_: None) -> Answer:
+    return Answer({"status": "ok"})
+
+
+def _seats(booking: Booking) -> Json:
+    return {
+        "booking_id": booking.booking_id,
+        "status": booking.status,
+        "event_id": booking.event_id,
+        "zone_id": booking.zone_id,
+        "quantity": booking.quantity,
+        "unit_price": money.to_text(booking.unit_price_minor, booking.currency),
+        "total_price": money.to_text(booking.unit_price_minor * booking.quantity, booking.currency),
+        "currency": booking.currency,
+    }
+
+
+def _confirmation(booking: Booking) -> Json:
+    return {
+        "confirmed_at": _instant_or_none(booking.confirmed_at_ms),
+        "confirmation_code": booking.confirmation_code,
+        "payment_id": booking.payment_id,
+    }
+
+
+def _event(terms: Event) -> Json:
+    return _without_none(
+        {
+            "event_id": terms.event_id,
+            "name": terms.name,
+            "opens_at": _instant_or_none(terms.opens_at_ms),
+            "closes_at": _instant_or_none(terms.closes_at_ms),
+            "hold_seconds": terms.hold_seconds,
+            "hold_seconds_max": terms.hold_seconds_max,
+            "max_per_user": terms.max_per_user,
+            "max_per_reservation": terms.max_per_reservation,
+        }
+    )
+
+
+def _event_on_sale(terms: Event, zones: Iterable[OnSale]) -> Json:
+    seats = [zone.seats for zone in zones]
+    return {
+        **_event(terms),
+        "capacity": sum(each.capacity for each in seats),
+        "available": sum(each.available for each in seats),
+    }
+
+
+def _zone(terms: Zone) -> Json:
+    return {
+        "event_id": terms.event_id,
+        "zone_id": terms.zone_id,
+        "name": terms.name,
+        "capacity": terms.capacity,
+        "unit_price": money.to_text(terms.price_minor, terms.currency),
+        "currency": terms.currency,
+    }
+
+
+def _zone_on_sale(on_sale: OnSale) -> Json:
+    seats = on_sale.seats
+    return {
+        **_zone(on_sale.zone),
+        "capacity": seats.capacity,
+        "available": seats.available,
+        "held": seats.held,
+        "confirmed": seats.confirmed,
+    }
+
+
+def _instant_or_none(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else instant(milliseconds)
+
+
+def _without_none(body: dict[str, Any]) -> Json:
+    return {name: value for name, value in body.items() if value is not None}

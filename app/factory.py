@@ -1,0 +1,55 @@
+"""Joins settings, services and HTTP into the application. Opens no socket: pools open after the fork, at `start`."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Protocol
+
+from flask import Flask
+
+from app import cli
+from app.api import openapi, problems, request_log
+from app.api.identity import identity_of
+from app.observability import configure_logging
+from app.settings import Settings
+from app.wiring import build
+
+
+class Startable(Protocol):
+    def start(self) -> None: ...
+
+
+def create_app(settings: Settings | None = None, wire: Callable[[Settings], Startable] = build) -> Flask:
+    """The WSGI application. `wire` joins the services; tests of HTTP alone give their own. Raises `BadSetting`."""
+    settings = settings or Settings.from_environment()
+    configure_logging(settings.log_level, settings.log_format, settings.secrets())
+    app = Flask("app", static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, RETRY_AFTER_SECONDS=settings.retry_after_seconds)
+    # A path written differently is another path: no redirect made of what the caller sent.
+    app.url_map.merge_slashes = False
+    app.extensions["holdfast.settings"] = settings
+    app.extensions["holdfast.identity"] = identity_of(settings)
+    app.extensions["holdfast"] = wiring = wire(settings)
+    app.extensions["holdfast.start"] = start = _Once(wiring.start)
+    request_log.register(app)
+    app.before_request(start)
+    problems.register(app)
+    openapi.register(app)
+    cli.register(app)
+    return app
+
+
+class _Once:
+    """Runs `what` at the first call: of gunicorn after the fork, of any other server at the first request."""
+
+    def __init__(self, what: Callable[[], Any]) -> None:
+        self._what = what
+        self._lock = Lock()
+        self._done = False
+
+    def __call__(self) -> None:
+        if self._done:
+            return
+        with self._lock:
+            if not self._done:
+                self._what()
+                self._done = True

@@ -1,0 +1,96 @@
+"""gunicorn, and why each value is what it is. Read by `gunicorn wsgi:app` from the working directory."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_METRICS_PREFIX = "holdfast-metrics-"
+_metrics_of_ours: str | None = None
+
+# Loopback unless told otherwise: what faces the network is a proxy that speaks TLS.
+bind = os.environ.get("BIND") or "127.0.0.1:8000"
+# A process uses one core. Two by default, so that one may die while the other serves.
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+# A request waits for Redis or Postgres nearly all its time: greenlets wait at next to no cost. The worker patches
+# the standard library before it loads the application, and with it psycopg and redis-py.
+worker_class = "gevent"
+# Connections per worker, idle ones included: twice MAX_IN_FLIGHT, so that requests are shed with a 503 that says so
+# and not left in the kernel's queue.
+worker_connections = 8000
+# The strict parser. `auto` takes a laxer one in C where that is installed, and laxity is how requests are smuggled.
+http_parser = "python"
+# The application opens its pools after the fork: connections and locks must not be shared by two processes.
+preload_app = False
+# Seconds without a sign of life after which a worker is killed. It is the event loop that gives the sign, so a slow
+# request does not count, only one that never yields.
+timeout = 30
+# Seconds for requests in flight after SIGTERM. All our waits together take less; idle connections are cut.
+graceful_timeout = 5
+# Seconds that an idle connection is kept, and within which a request's head must arrive: longer than the 60 s of common
+# load balancers, so that it is they who close.
+keepalive = 75
+# Bytes and fields of a request's head. A token of 4 KiB fits; more is an attack.
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+# `X_User_ID` must not pass for `X-User-ID`, which the gateway sets: fields with underscores are dropped.
+header_map = "drop"
+# The application logs each request itself, with its id and what became of it.
+accesslog = None
+errorlog = "-"
+# The heartbeat is a file: on a disk that stalls a healthy worker would be killed.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def on_starting(server: Any) -> None:
+    """In the master, once: settings that cannot be used end here, not in workers that die one after the other."""
+    from app.observability import configure_logging
+    from app.settings import BadSetting, Settings
+
+    try:
+        settings = Settings.from_environment()
+    except BadSetting as bad:
+        print(bad, file=sys.stderr)
+        sys.exit(1)
+    configure_logging(settings.log_level, settings.log_format, settings.secrets())
+    _prepare_metrics()
+
+
+def _prepare_metrics() -> None:
+    """Gives the workers a directory to add their measurements up in. One given from outside is emptied, and stays."""
+    global _metrics_of_ours
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    # After SIGUSR2 the new master inherits the directory of the old one, which is still in use.
+    if given is None or Path(given).name.startswith(_METRICS_PREFIX):
+        _metrics_of_ours = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS_PREFIX)
+        return
+    Path(given).mkdir(parents=True, exist_ok=True)
+    for left_over in Path(given).glob("*.db"):
+        left_over.unlink()
+
+
+def post_worker_init(worker: Any) -> None:
+    """After the fork and with the application loaded: open pools now, so that the first request finds them open."""
+    worker.wsgi.extensions["holdfast.start"]()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Also called where the application could not be loaded."""
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["holdfast"].close()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master: gauges of a worker that is gone count no longer."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    if _metrics_of_ours is not None:
+        shutil.rmtree(_metrics_of_ours, ignore_errors=True)
