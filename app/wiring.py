@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from app.background import Every
 from app.domain.errors import Refusal
 from app.domain.ports import Log
 from app.services.availability import Availability
@@ -16,6 +17,7 @@ from app.services.get import Get
 from app.services.open_zone import OpenZone
 from app.services.rebuild import Rebuild
 from app.services.release import Release
+from app.services.reopen import Reopen
 from app.services.reserve import Reserve
 from app.settings import Settings
 from app.stores.epochs import Epochs
@@ -27,6 +29,7 @@ from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
 
+_EPOCHS_PERIOD_S = 1.0
 TimeLimit = Callable[[float], AbstractContextManager[Any]]
 
 
@@ -37,6 +40,8 @@ class Wiring:
     settings: Settings
     time_limit: TimeLimit = lambda seconds: nullcontext()
     now: Callable[[], int] | None = None
+    reopens: bool = False
+    """Whether this process rebuilds the closed shards that it meets. The worker has a loop of its own for that."""
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -47,8 +52,10 @@ class Wiring:
         )
         self.ledger = PostgresLedger(self.postgres, settings.shards)
         self.epochs = Epochs(self.ledger.epochs)
+        self.recorder = PostgresRecorder(self.postgres)
+        self.reopen = Reopen(self.rebuild())
         self.reservations = RedisReservations(
-            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now
+            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self.reopen.met
         )
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
         self.confirm = Confirm(self.reservations, self.ledger, settings.shards)
@@ -56,12 +63,12 @@ class Wiring:
         self.get = Get(self.reservations, self.ledger)
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
-        self.expire = Expire(
-            self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000
-        )
-        self.recorder = PostgresRecorder(self.postgres)
+        self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
         self.outbox = RedisOutbox(self.redis)
         self.ledger_outbox = LedgerOutbox(self.postgres)
+        self._background = [Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")]
+        if self.reopens:
+            self._background.append(Every(_EPOCHS_PERIOD_S, self.reopen, "reopen"))
 
     @cached_property
     def _rebuilding(self) -> tuple[RedisRebuilding, PostgresRebuilding]:
@@ -83,7 +90,7 @@ class Wiring:
         return reservations.sweep_old_spaces(ledger.epochs())
 
     def health(self) -> dict[str, str]:
-        """"ok", or what is wrong, for redis, postgres and shards."""
+        """ "ok", or what is wrong, for redis, postgres and shards."""
 
         def shards() -> str | None:
             closed = self.closed_shards()
@@ -99,11 +106,13 @@ class Wiring:
     def start(self) -> None:
         """Opens the pools and keeps the epochs fresh. Call it after fork."""
         self.postgres.open()
-        self.epochs.start()
+        for every in self._background:
+            every.start()
 
     def close(self) -> None:
         """Closes every connection."""
-        self.epochs.stop()
+        for every in self._background:
+            every.stop()
         self.postgres.close()
         self.redis.close()
 
@@ -118,7 +127,7 @@ def _verdict(check: Callable[[], object]) -> str:
 
 def build(settings: Settings) -> Wiring:
     """For the web process and the CLI. Where gevent runs, a database that does not answer is given up in time."""
-    return Wiring(settings, _time_limit())
+    return Wiring(settings, _time_limit(), reopens=True)
 
 
 def build_worker(settings: Settings) -> Wiring:

@@ -72,7 +72,7 @@ KINDS: Final = _table(
         "RESERVATION_NOT_FOUND",
         404,
         "Reservation not found",
-        "unknown, malformed id, another's, released, expired or cancelled; `reason` says which where the caller may know",
+        "unknown, malformed id, another's, released, expired or cancelled; `reason` says which, if the caller may know",
     ),
     Kind(
         "IDEMPOTENCY_KEY_INVALID",
@@ -86,7 +86,9 @@ KINDS: Final = _table(
         "Idempotency key reused",
         "the key came before with another payload",
     ),
-    Kind("VALIDATION_ERROR", 422, "Validation failed", "a field is missing, unknown or out of range; `errors` by field"),
+    Kind(
+        "VALIDATION_ERROR", 422, "Validation failed", "a field is missing, unknown or out of range; `errors` by field"
+    ),
     Kind("MALFORMED_REQUEST", 400, "Malformed request", "the body is not JSON, or the request cannot be read"),
     Kind("PAYMENT_DECLINED", 402, "Payment declined", "the reservation stands until its deadline: try another card"),
     Kind("UNAUTHORIZED", 401, "Unauthorized", "no identity, or one that cannot be verified"),

@@ -1,6 +1,7 @@
 """What makes a retry the same request: the key's scope and the payload's fingerprint.
 
-Both are BLAKE2b (RFC 7693) of 16 bytes in hexadecimal: fixed in length whatever the caller sends, and too wide to collide.
+Both are BLAKE2b (RFC 7693) of 16 bytes in hexadecimal: fixed in length whatever the caller sends, and too wide to
+collide.
 """
 
 from hashlib import blake2b

@@ -8,7 +8,8 @@ Status = Literal["reserved", "confirmed", "released", "expired", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client asks for: seats of one zone, perhaps at a price that it saw, perhaps under a key that makes retries safe."""
+    """What a client asks for: seats of one zone, perhaps at a price that it saw, perhaps under a key that makes retries
+    safe."""
 
     event_id: str
     zone_id: str
@@ -122,7 +123,8 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Postgres' word on one pin. `outcome` is CONFIRMED, EXPIRED, UNDECIDED or a refusal's code; `booking` where a row decides."""
+    """Postgres' word on one pin. `outcome` is CONFIRMED, ENDED, UNDECIDED or a refusal's code; `reason` says which end,
+    `booking` is the row that decides."""
 
     booking_id: str
     outcome: str

@@ -1,11 +1,14 @@
 """Times: Unix milliseconds inside, RFC 3339 in UTC outside."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_text(milliseconds: int) -> str:
     """`1763848861234` as `"2025-11-22T22:01:01.234Z"`."""
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    at = _EPOCH + timedelta(milliseconds=milliseconds)  # a float of seconds would lose milliseconds of far years
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -45,5 +45,6 @@ class Availability:
         seats = self.reservations.availability(event.event_id, [zone.zone_id for zone in zones])
         # Where Redis has not learned of a zone yet, nobody holds a seat of it: Postgres' figures stand.
         return [
-            OnSale(z, seats.get(z.zone_id) or Seats(z.capacity, z.confirmed, 0, z.capacity - z.confirmed)) for z in zones
+            OnSale(z, seats.get(z.zone_id) or Seats(z.capacity, z.confirmed, 0, z.capacity - z.confirmed))
+            for z in zones
         ]

@@ -14,7 +14,7 @@ class Expire:
     pin_limit_ms: int = 15_000
 
     def __call__(self, shard: int) -> Swept:
-        """Ends up to `batch` reservations of `shard` that are due and settles its overdue pins. Any number may run at once."""
+        """Ends up to `batch` due reservations of `shard` and settles its overdue pins. Any number may run at once."""
         swept = self.reservations.expire(shard, self.batch, self.pin_limit_ms)
         if swept.overdue:
             decisions = self.ledger.settle_bookings(swept.overdue)

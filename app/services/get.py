@@ -26,7 +26,7 @@ class Get:
         return recorded if recorded and recorded.status != "reserved" else seen.booking
 
     def _final(self, user_id: str, booking_id: str, refused: Refusal) -> Booking:
-        """Redis does not know it, or cannot say. A bare `reserved` of Postgres is never passed on: it may have ended since."""
+        """Redis does not know it, or cannot say. A bare `reserved` of Postgres is not passed on: it may have ended."""
         recorded = self.ledger.get_booking(booking_id)
         if recorded is None or recorded.user_id != user_id:
             raise refused

@@ -16,7 +16,8 @@ class Rebuild:
     ledger: RebuildableLedger
     recorder: Recorder
     event_log: Log | None = None
-    """None where Kafka is not spoken (the web process) or not to be had: what only the log holds is recorded as ended later."""
+    """None where Kafka is not spoken (the web process) or not to be had: what only the log holds is recorded later, as
+    ended."""
 
     def __call__(self, shard: int) -> bool:
         """Opens `shard` again if it is closed; False if somebody else is at it. Raises `SERVICE_UNAVAILABLE`.

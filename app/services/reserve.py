@@ -26,7 +26,7 @@ class Reserve:
         return self.reservations.reserve(user_id, order)
 
     def _teach(self, order: Order) -> None:
-        """What Redis does not know, Postgres is asked about before a 404 (rule 3.10): the zone's facts may be on their way."""
+        """What Redis does not know, Postgres is asked about before a 404 (rule 3.10): the facts may be on their way."""
         learned = self.ledger.zone_facts(order.event_id, order.zone_id)
         if not learned.zones:
             raise refusal("ZONE_NOT_FOUND" if self.ledger.catalogue(order.event_id) else "EVENT_NOT_FOUND")

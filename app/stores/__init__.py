@@ -1,1 +1,4 @@
-"""The only importers of redis and psycopg. Each boundary has one translator: Lua reply or driver's error in, result or refusal out."""
+"""The only importers of redis and psycopg.
+
+Each boundary has one translator: a Lua reply or a driver's error goes in, a result or a refusal comes out.
+"""

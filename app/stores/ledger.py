@@ -19,14 +19,16 @@ class PostgresLedger:
 
     def confirm_bookings(self, pins: Sequence[Pin]) -> Sequence[Decision]:
         rows = self._postgres.rows(
-            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats FROM booking.confirm_bookings(p_pins => %s)",
+            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats "
+            "FROM booking.confirm_bookings(p_pins => %s)",
             [_pins(pins)],
         )
         return [_decision(row) for row in rows]
 
     def settle_bookings(self, pins: Sequence[Pin]) -> Sequence[Decision]:
         rows = self._postgres.rows(
-            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats FROM booking.settle_bookings(p_pins => %s)",
+            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats "
+            "FROM booking.settle_bookings(p_pins => %s)",
             [_pins(pins)],
         )
         return [_decision(row) for row in rows]

@@ -1,7 +1,7 @@
 """Runs scripts: a bounded pool, short timeouts, no repeat of what may have been done already.
 
-Each connection asks its server for its `run_id` once, when it connects: a script is told which server process its caller
-believes to be talking to (rule 3.6).
+Each connection asks its server for its `run_id` once, when it connects: a script is told which server process its
+caller believes to be talking to (rule 3.6).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
-from redis.connection import BlockingConnectionPool, Connection
+from redis.connection import BlockingConnectionPool
 from redis.retry import Retry
 
 from app.domain.errors import Refusal, refusal
@@ -26,7 +26,7 @@ class _Identified:
     run_id = ""
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        connection = cast(Connection, self)
+        connection: Any = self
         super().on_connect_check_health(check_health)  # type: ignore[misc]
         connection.send_command("INFO", "server", check_health=False)
         fields = dict(line.partition(":")[::2] for line in str(connection.read_response()).splitlines())
@@ -50,7 +50,7 @@ class Redis:
             retry=Retry(NoBackoff(), 0),  # a write that timed out may have happened: never repeated blindly
         )
         pool.connection_class = type("IdentifiedConnection", (_Identified, pool.connection_class), {})
-        self._pool = pool
+        self._pool: Any = pool  # redis-py has no types for what is below a client
 
     def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
         """Runs script `name` on `key`; `arguments` makes its ARGV from the server's run_id.

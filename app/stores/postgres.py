@@ -1,4 +1,4 @@
-"""Calls functions in Postgres: a bounded pool in autocommit, one call one transaction. The translator of every driver error."""
+"""Calls functions in Postgres: a bounded pool in autocommit, one call one transaction. Translates driver errors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,8 +11,8 @@ from psycopg_pool import ConnectionPool
 
 from app.domain.errors import BY_CONSTRAINT, BY_SQLSTATE, Refusal, refusal
 
-# SQLSTATEs by which a server says "not now": connection lost, out of resources, canceled, shutting down, lost a deadlock,
-# waited too long for a lock, read-only standby.
+# SQLSTATEs by which a server says "not now": connection lost, out of resources, canceled, shutting down, lost a
+# deadlock, waited too long for a lock, read-only standby.
 _NOT_NOW = ("08", "53", "57", "58", "40", "55P03", "25006")
 ROLE = "holdfast_app"
 """May execute functions and read; whoever DATABASE_URL logs in as takes this role."""
@@ -54,14 +54,16 @@ class Postgres:
         self._pool.close()
 
     def rows(self, query: LiteralString, parameters: Sequence[Any] = ()) -> list[TupleRow]:
-        """Runs one statement and answers its rows. Raises the refusal that the database means, `SERVICE_UNAVAILABLE` when it
-        cannot be asked (the statement may have been carried out), psycopg's own error for what is a bug or bad data."""
+        """Runs one statement and answers its rows.
+
+        Raises the refusal that the database means; `SERVICE_UNAVAILABLE` when it cannot be asked, or does not answer (the
+        statement may have been carried out); psycopg's own error for what is a bug or bad data."""
         with translated(), self._time_limit(self._timeout_s), self._pool.connection() as connection:
             return connection.execute(query, parameters).fetchall()
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[psycopg.Connection[TupleRow]]:
-        """A connection of its own, for what belongs to a session or takes long: `timeout_s` bounds each statement, seconds."""
+        """A connection of its own, for what belongs to a session or takes long. `timeout_s` bounds each statement."""
         with translated(), psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
             _configure(connection, timeout_s)
             yield connection
@@ -69,7 +71,9 @@ class Postgres:
 
 def _configure(connection: psycopg.Connection[TupleRow], timeout_s: float) -> None:
     connection.execute(
-        sql.SQL("SET ROLE {}; SET statement_timeout = {}").format(sql.Identifier(ROLE), sql.Literal(int(timeout_s * 1000)))
+        sql.SQL("SET ROLE {}; SET statement_timeout = {}").format(
+            sql.Identifier(ROLE), sql.Literal(int(timeout_s * 1000))
+        )
     )
 
 

@@ -15,7 +15,7 @@ from app.stores.outboxes import RedisOutbox
 from app.stores.postgres import Postgres
 
 _CHUNK: Final = 500
-"""Rows of the image, or entries of the outbox, at a time: a script of so many keeps Redis busy for some milliseconds."""
+"""Rows of the image, or entries of the outbox, at a time: such a script keeps Redis busy for some milliseconds."""
 
 
 class RedisRebuilding:
@@ -41,7 +41,7 @@ class RedisRebuilding:
         return seen[-1]
 
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
-        """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as duplicates."""
+        """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as repeats."""
         after = None
         while batch := self._outbox.read(shard, _CHUNK, after):
             yield batch

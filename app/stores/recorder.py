@@ -22,9 +22,10 @@ class PostgresRecorder:
         self._postgres = postgres
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """One call for each kind of entry among `entries`. Raises `SERVICE_UNAVAILABLE`, `ValueError` for an entry of an
-        unknown kind or shape, and psycopg's `DataError` or `IntegrityError` for one that cannot be recorded: then some of
-        the batch may be recorded, and may be given again."""
+        """One call for each kind of entry among `entries`.
+
+        Raises `SERVICE_UNAVAILABLE`; `ValueError` for an entry of an unknown kind or shape; psycopg's `DataError` or
+        `IntegrityError` for one that cannot be recorded: some of the batch may then be recorded, and may come again."""
         by_kind: dict[str, list[dict[str, Any]]] = {}
         for entry in entries:
             by_kind.setdefault(str(entry.get("kind")), []).append(_with_epoch(entry))

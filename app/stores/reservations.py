@@ -60,6 +60,7 @@ class RedisReservations:
                 )
                 return Held(booking, status == "REPLAYED", max(0, deadline - now))
         self._refuse(shard, reply)
+        return None
 
     def confirm(self, booking_id: str, user_id: str, payment_id: str | None) -> Pin:
         shard = self._shard_of(booking_id)
@@ -68,6 +69,7 @@ class RedisReservations:
             case ["OK", facts]:
                 return _pin(facts, epoch)
         self._refuse(shard, reply)
+        return None
 
     def release(self, booking_id: str, user_id: str) -> Booking:
         shard = self._shard_of(booking_id)
@@ -75,6 +77,7 @@ class RedisReservations:
             case ["OK", facts]:
                 return _booking(facts)
         self._refuse(shard, reply)
+        return None
 
     def get(self, booking_id: str, user_id: str) -> Seen:
         shard = self._shard_of(booking_id)
@@ -83,6 +86,7 @@ class RedisReservations:
                 booking = _booking(facts)
                 return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now))
         self._refuse(shard, reply)
+        return None
 
     def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
         decided = {"confirmed": confirmed, "ended": expired, "zones": learned.zones, "users": learned.users}
@@ -103,6 +107,7 @@ class RedisReservations:
             case ["OK", expired, more, pins]:
                 return Swept(expired, bool(more), tuple(_pin(facts, epoch) for facts in pins))
         self._refuse(shard, reply)
+        return None
 
     def availability(self, event_id: str, zone_ids: Sequence[str]) -> Mapping[str, Seats]:
         shard = ids.shard_of_event(event_id, self._shards)
@@ -110,6 +115,7 @@ class RedisReservations:
             case ["OK", zones]:
                 return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
         self._refuse(shard, reply)
+        return None
 
     def _shard_of(self, booking_id: str) -> int:
         shard = ids.shard_of_booking(booking_id, self._shards)

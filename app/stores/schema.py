@@ -24,7 +24,7 @@ _GRANTS: Final = """
 
 
 def migrate(database_url: str, shards: int = 16) -> None:
-    """Brings the database to this version: migrations, functions, the number of shards. Safe to run at any time, from any
+    """Brings the database to this version: migrations, functions, the number of shards. Safe at any time, from any
     number of deploys at once. Raises psycopg's errors."""
     with _alone(database_url) as connection:
         with _backend(database_url) as backend:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -45,10 +45,7 @@ def settings(database_url: str, redis_url: str, **others: Any) -> Settings:
 
 def open_shop(database_url: str, redis_url: str, clock: Clock | None = None, **others: Any) -> Wiring:
     """A started Wiring whose shards are all open. Close it."""
-    wiring = build_worker(settings(database_url, redis_url, **others))
-    if clock:
-        wiring.now = clock
-        wiring.__post_init__()
+    wiring = replace(build_worker(settings(database_url, redis_url, **others)), now=clock)
     wiring.start()
     reopen(wiring)
     return wiring

@@ -1,4 +1,4 @@
-"""release.lua, expire.lua, confirm.lua and settle.lua on a real Redis: a reservation ends once, and credits its seats once."""
+"""The scripts that end a reservation, on a real Redis: it ends once, and its seats are credited once."""
 
 import threading
 from collections import Counter

@@ -134,7 +134,9 @@ def test_a_hundred_confirms_at_once_of_overlapping_batches_do_not_deadlock(open_
     with ThreadPoolExecutor(8) as pool:
         outcomes = Counter(outcome for batch in pool.map(confirm, range(16)) for outcome in batch)
     assert outcomes == {"CONFIRMED": 320}
-    assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == len({id(p) for b in batches for p in b})
+    assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == len(
+        {id(p) for b in batches for p in b}
+    )
 
 
 def test_a_lower_capacity_is_refused_and_a_higher_one_is_on_sale_at_once(sale: Sale) -> None:

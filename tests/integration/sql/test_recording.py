@@ -23,7 +23,7 @@ def _entries(sale: Sale) -> list[dict[str, Any]]:
 
 
 def _state(sale: Sale) -> list[Any]:
-    """Every table's rows of this event, without what a repetition may change: when they were recorded, surrogate ids."""
+    """Every table's rows of this event, without what a repetition may change: recording times, surrogate ids."""
     tables = (
         "SELECT booking_id, status, version, epoch, quantity, deadline, ended_at, cause, idempotency_key, void_pin "
         "FROM booking.bookings WHERE event_id = %s ORDER BY booking_id",

@@ -22,7 +22,8 @@ def _picture(url: str) -> str:
     """Columns, constraints, indexes and functions of schema booking, a line each."""
     queries = (
         """SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type
-                  || CASE is_nullable WHEN 'NO' THEN ' NOT NULL' ELSE '' END || coalesce(' DEFAULT ' || column_default, '')
+                  || CASE is_nullable WHEN 'NO' THEN ' NOT NULL' ELSE '' END
+                  || coalesce(' DEFAULT ' || column_default, '')
            FROM information_schema.columns WHERE table_schema = 'booking'""",
         """SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
            FROM pg_constraint WHERE connamespace = 'booking'::regnamespace""",

@@ -1,0 +1,30 @@
+"""reopen: whoever meets a closed shard may rebuild it, so that selling goes on with every worker dead (rule 3.7)."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.services.rebuild import Rebuild
+
+
+@dataclass(slots=True)
+class Reopen:
+    """Remembers the closed shards that requests have met, and rebuilds those that stay closed.
+
+    `grace_s`: the worker goes first, because it also reads what only the log holds; a web process that rebuilds makes
+    that part void."""
+
+    rebuild: Rebuild
+    grace_s: float = 5.0
+    clock: Callable[[], float] = time.monotonic
+    _met: dict[int, float] = field(default_factory=dict)
+
+    def met(self, shard: int) -> None:
+        """A request was refused because `shard` is closed."""
+        self._met.setdefault(shard, self.clock())
+
+    def __call__(self) -> None:
+        """Rebuilds what has been closed for longer than the grace. Raises `SERVICE_UNAVAILABLE`."""
+        for shard, since in list(self._met.items()):
+            if self.clock() - since >= self.grace_s and self.rebuild(shard):
+                self._met.pop(shard, None)

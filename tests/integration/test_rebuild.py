@@ -1,0 +1,201 @@
+"""The rebuild of a shard on real servers: what Redis forgot comes back from Postgres, and nothing is sold twice.
+
+The fault of each test is in its name; the server is a real one that is emptied, restarted or edited."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.domain.errors import Refusal
+from app.domain.ids import shard_of_event
+from app.domain.model import Seats
+from app.services.reopen import Reopen
+from app.wiring import Wiring
+from dev.redis import Redis
+from tests.support.seats import HOLD_SECONDS, Sale, reopen
+
+OpenEvent = Callable[..., Sale]
+
+
+@pytest.fixture
+def sale(open_event: OpenEvent) -> Iterator[Sale]:
+    """Leaves its shop open, whatever the test did to it."""
+    sale = open_event()
+    yield sale
+    reopen(sale.shop)
+
+
+def _shard(sale: Sale) -> int:
+    return shard_of_event(sale.event_id, len(sale.shop.shards))
+
+
+def _forget_everything(sale: Sale) -> None:
+    sale.shop.redis.command("FLUSHALL")
+
+
+def test_a_redis_that_is_emptied_is_closed_until_it_is_rebuilt(sale: Sale) -> None:
+    sale.shop.confirm("ann", sale.reserve("ann", 2).booking.booking_id, None)
+    kept = sale.reserve("bob", 3, idempotency_key="k").booking
+    sale.record()
+    lost = sale.reserve("cy", 1).booking.booking_id  # neither Postgres nor the log has heard of it
+    _forget_everything(sale)
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "dee")
+    sale.refused("SERVICE_UNAVAILABLE", sale.seats)
+    reopen(sale.shop)
+    assert sale.seats() == Seats(capacity=10, confirmed=2, held=3, available=5)
+    assert sale.shop.get("bob", kept.booking_id).deadline_ms == kept.deadline_ms
+    assert sale.reserve("bob", 3, idempotency_key="k").booking.booking_id == kept.booking_id
+    sale.refused("RESERVATION_NOT_FOUND", sale.shop.confirm, "cy", lost, None)
+    assert sale.shop.confirm("bob", kept.booking_id, None).status == "confirmed"
+    assert sale.seats() == Seats(capacity=10, confirmed=5, held=0, available=5)
+
+
+def test_rebuilt_reservations_still_expire(sale: Sale) -> None:
+    sale.reserve("bob", 3)
+    sale.record()
+    _forget_everything(sale)
+    reopen(sale.shop)
+    sale.clock.advance(HOLD_SECONDS)
+    assert sale.shop.expire(_shard(sale)).expired == 1
+    assert sale.seats().available == 10
+
+
+def test_limits_of_users_survive(open_event: OpenEvent) -> None:
+    sale = open_event(max_per_user=3)
+    sale.shop.confirm("ann", sale.reserve("ann", 1).booking.booking_id, None)
+    sale.reserve("ann", 1)
+    sale.record()
+    _forget_everything(sale)
+    reopen(sale.shop)
+    sale.refused("MAX_TICKETS_EXCEEDED", sale.reserve, "ann", 2)
+    sale.reserve("ann", 1)
+
+
+def test_a_redis_that_is_restarted_is_closed_and_what_its_outbox_held_survives(sale: Sale, redis_server: Redis) -> None:
+    booking_id = sale.reserve("ann", 4).booking.booking_id
+    redis_server.stop()
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "bob")
+    redis_server.start()
+    redis_server.wait_until_ready()
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "bob")  # its data may be older than what we have promised
+    reopen(sale.shop)
+    assert sale.seats() == Seats(capacity=10, confirmed=0, held=4, available=6)
+    assert sale.shop.confirm("ann", booking_id, None).status == "confirmed"
+
+
+def test_a_confirm_that_was_pinned_before_the_rebuild_is_refused_after_it(sale: Sale) -> None:
+    booking_id = sale.reserve().booking.booking_id
+    pin = sale.shop.reservations.confirm(booking_id, "ann", None)
+    _forget_everything(sale)
+    reopen(sale.shop)
+    (decision,) = sale.shop.ledger.confirm_bookings([pin])
+    assert decision.outcome == "SERVICE_UNAVAILABLE"
+    assert sale.seats().available == 10
+
+
+def test_a_release_that_was_forgotten_does_not_oversell(sale: Sale) -> None:
+    """Its reservation is live again in Postgres' eyes, while its seats have been sold since."""
+    first = sale.reserve("ann", 10).booking.booking_id
+    sale.record()
+    sale.shop.release("ann", first)
+    sale.shop.confirm("bob", sale.reserve("bob", 10).booking.booking_id, None)
+    _forget_everything(sale)
+    reopen(sale.shop)
+    assert sale.seats() == Seats(capacity=10, confirmed=10, held=0, available=0)
+    ended = sale.shop.get("ann", first)
+    assert (ended.status, ended.cause) == ("expired", "rebuild")
+
+
+def test_of_too_many_reservations_the_oldest_are_kept(sale: Sale) -> None:
+    bookings = [sale.reserve(f"user-{n}", 2).booking.booking_id for n in range(4)]
+    sale.record()
+    sale.shop.release("user-0", bookings[0])
+    sale.shop.confirm("bob", sale.reserve("bob", 4).booking.booking_id, None)
+    _forget_everything(sale)
+    reopen(sale.shop)
+    assert [sale.shop.get(f"user-{n}", b).status for n, b in enumerate(bookings)] == ["reserved"] * 3 + ["expired"]
+    assert sale.seats() == Seats(capacity=10, confirmed=4, held=6, available=0)
+
+
+def test_one_rebuilds_at_a_time(sale: Sale) -> None:
+    _forget_everything(sale)
+    _, ledger = sale.shop._rebuilding
+    with ledger.rebuild_lock(_shard(sale)) as mine:
+        assert mine
+        assert sale.shop.rebuild()(_shard(sale)) is False
+    assert sale.shop.rebuild()(_shard(sale)) is True
+
+
+def test_a_rebuild_that_is_not_needed_does_nothing(sale: Sale) -> None:
+    epoch = sale.shop.epochs.of(_shard(sale))
+    assert sale.shop.rebuild()(_shard(sale)) is True
+    assert sale.shop.ledger.epochs()[_shard(sale)] == epoch
+
+
+def test_a_rebuilder_that_was_overtaken_cannot_open_the_shard(sale: Sale) -> None:
+    reservations, ledger = sale.shop._rebuilding
+    shard = _shard(sale)
+    run_id = reservations.freeze(shard, "slow")
+    epoch, image = ledger.shard_image(shard)
+    reservations.freeze(shard, "quick")
+    for last_step in (
+        lambda: reservations.install(shard, "slow", run_id, epoch, image),
+        lambda: reservations.flip(shard, "slow", run_id, epoch),
+    ):
+        sale.refused("SERVICE_UNAVAILABLE", last_step)
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve)
+
+
+def test_a_rebuilder_does_not_open_a_server_that_it_did_not_freeze(sale: Sale) -> None:
+    reservations, ledger = sale.shop._rebuilding
+    shard = _shard(sale)
+    reservations.freeze(shard, "token")
+    epoch, _ = ledger.shard_image(shard)
+    refused = sale.refused("SERVICE_UNAVAILABLE", reservations.flip, shard, "token", "another-run-id", epoch)
+    assert "restarted" in refused.detail
+
+
+@pytest.mark.parametrize("line", ["freeze", "survivors", "shard_image", "install", "flip"])
+def test_a_rebuilder_that_dies_before_any_line_is_followed_by_another(
+    sale: Sale, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale.reserve("ann", 3)
+    sale.record()
+    _forget_everything(sale)
+    rebuild = sale.shop.rebuild()
+    owner = rebuild.ledger if line == "shard_image" else rebuild.reservations
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(owner), line, die)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(_shard(sale))
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "bob")
+    reopen(sale.shop)
+    assert sale.seats() == Seats(capacity=10, confirmed=0, held=3, available=7)
+
+
+def test_old_name_spaces_are_swept_and_the_new_one_is_not(sale: Sale) -> None:
+    booking_id = sale.reserve("ann", 3).booking.booking_id
+    old = sale.shop.epochs.of(_shard(sale))
+    sale.shop.redis.command("SET", f"{{{_shard(sale):02}}}:freeze", "by hand")
+    reopen(sale.shop)
+    assert sale.shop.sweep_old_spaces() > 0
+    left = sale.shop.redis.command("KEYS", f"{{{_shard(sale):02}}}:{old}:*")
+    assert left == []
+    assert sale.shop.get("ann", booking_id).status == "reserved"
+
+
+def test_a_web_process_reopens_what_it_met_closed_after_a_grace(shop: Wiring, sale: Sale) -> None:
+    seconds = iter([0.0, 4.9, 5.0])
+    web = Reopen(shop.rebuild(), grace_s=5, clock=lambda: next(seconds))
+    _forget_everything(sale)
+    web.met(_shard(sale))
+    web()
+    with pytest.raises(Refusal):
+        sale.reserve()
+    web()
+    shop.epochs.refresh()
+    sale.reserve()
