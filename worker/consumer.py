@@ -29,6 +29,9 @@ POLL_MS: Final = 250
 MAX_RECORDS: Final = 500
 COMMIT_TIMEOUT_MS: Final = 3_000
 CLOSE_TIMEOUT_MS: Final = 1_500
+# After this long the rest of a poll goes back unread: however slow a store is, we poll again well within the five
+# minutes after which the group would go on without us.
+ROUND_SECONDS: Final = 10.0
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 2.0
 # poll() is silent while the broker is away: with nothing to read we ask.
@@ -117,8 +120,10 @@ class Consumer:
         """Postgres first, for good; then the topic, for those who watch. A repetition changes nothing in Postgres."""
         record = poisoned.record
         where = (record.topic, record.partition, record.offset)
+        # The cause may quote the message: Postgres' text takes neither NUL nor half a surrogate pair.
+        cause = poisoned.cause.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
         try:
-            self._dead_letters.dead_letter(*where, poisoned.cause, poisoned.payload)
+            self._dead_letters.dead_letter(*where, cause, poisoned.payload)
         except Refusal as refused:
             if refused.kind.code == "SERVICE_UNAVAILABLE":
                 raise Later(refused.detail) from refused
@@ -129,7 +134,7 @@ class Consumer:
         if error:  # too large for its topic, say: Postgres has it, and that is enough
             log.warning("%s: not published as a dead letter: %s", self._name, error)
         self.poisoned += 1
-        log.error("%s: dead letter %s[%d]@%d: %s", self._name, *where, poisoned.cause)
+        log.error("%s: dead letter %s[%d]@%d: %s", self._name, *where, cause)
 
 
 class _Life:
@@ -141,12 +146,14 @@ class _Life:
         self._stop = stop
         self._waiting = Waiting()
         self._uncommitted: dict[Any, int] = {}
+        self._late_at = 0.0
         self._probe_at = time.monotonic() + PROBE_SECONDS
 
     def run(self) -> None:
         while not self._stop.is_set():
             self._resume()
             polled = self._consumer.poll(POLL_MS, max_records=MAX_RECORDS)
+            self._late_at = time.monotonic() + ROUND_SECONDS
             for partition, records in polled.items():
                 self._work(partition, records)
                 if self._stop.is_set():
@@ -157,11 +164,17 @@ class _Life:
     def _work(self, partition: Any, records: Sequence[Record]) -> None:
         """All records of one partition, or those that can be handled now; the partition then waits with the rest."""
         while records and not self._stop.is_set():
+            if time.monotonic() > self._late_at:
+                self._go_back(partition, records[0].offset)
+                return
             try:
                 done = self._owner.handle(records)
             except Later as later:
                 self._owner.waits(later)
-                self._wait(partition, records[0].offset)
+                self._waiting.put(partition)
+                if self._go_back(partition, records[0].offset):
+                    # Other partitions go on, and so does polling: we stay a member of the group.
+                    self._consumer.pause(partition)
                 return
             except Exception:
                 # The bug will be logged and this consumer be replaced: what is done is done, and need not come again.
@@ -171,12 +184,12 @@ class _Life:
             self._uncommitted[partition] = records[done - 1].offset + 1
             records = records[done:]
 
-    def _wait(self, partition: Any, offset: int) -> None:
-        """Goes back and rests. Other partitions go on, and polling goes on, so that we stay a member of the group."""
-        self._waiting.put(partition)
-        if partition in self._consumer.assignment():
-            self._consumer.seek(partition, offset)
-            self._consumer.pause(partition)
+    def _go_back(self, partition: Any, offset: int) -> bool:
+        """The next poll brings the record at `offset` again; False if the partition is no longer ours."""
+        if partition not in self._consumer.assignment():
+            return False
+        self._consumer.seek(partition, offset)
+        return True
 
     def _resume(self) -> None:
         assigned = self._consumer.assignment() or ()

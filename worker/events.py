@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 from app.domain.ids import shard_of_event
 from app.domain.model import Facts, Learned
 from app.domain.ports import Entry
+from app.stores.recorder import KINDS
 
 LOG_VERSION: Final = 1
-ENTRY_KINDS: Final = frozenset({"created", "released", "expired", "extended"})
 SOURCE: Final = "/holdfast"
 _SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
@@ -91,7 +91,7 @@ def check_entry(entry: Any) -> str | None:
     if not isinstance(entry, dict):
         return "the entry is not an object"
     kind = entry.get("kind")
-    if not isinstance(kind, str) or kind not in ENTRY_KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         return f"kind {kind!r} is unknown"
     if not isinstance(seq := entry.get("seq"), str) or not _SEQ.fullmatch(seq):
         return "`seq` is not `epoch-number`"

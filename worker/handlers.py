@@ -66,12 +66,13 @@ class Settle(Protocol):
 def refused_for_its_data(error: Exception) -> bool:
     """Whether asking again can never help, because it is the message that is wrong.
 
-    A refusal other than "unavailable" is one, and so is what the driver calls a data or integrity error (by name: only
-    the stores know the driver). Anything else is a bug or a wrong deployment: it must not turn good messages into dead
-    letters, so it is logged whole, and tried again until somebody has repaired it."""
+    A refusal other than "unavailable" is one, and so are the recorder's `ValueError` and what the driver calls a data
+    or integrity error (by name: only the stores know the driver). Anything else is a bug or a wrong deployment: it must
+    not turn good messages into dead letters, so it is logged whole, and tried again until somebody has repaired it."""
     if isinstance(error, Refusal):
         return error.kind.code != "SERVICE_UNAVAILABLE"
-    return any(base.__name__ in ("DataError", "IntegrityError") for base in type(error).__mro__)
+    names = {base.__name__ for base in type(error).__mro__}
+    return not names.isdisjoint({"ValueError", "DataError", "IntegrityError"})
 
 
 class RecordReservations:

@@ -6,7 +6,7 @@ ended. That is a promise broken for its holder, never a seat sold twice (rule 3.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from kafka import TopicPartition
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS: Final = 3.0
 # When Kafka did not answer for one shard, the others are not made to wait for it as well.
 RESPITE_SECONDS: Final = 30.0
-MAX_RECORDS: Final = 50
+MAX_RECORDS: Final = 500
+# What one call of the recorder is given: a log of many small records must not cost a call each.
+ENTRIES_PER_BATCH: Final = 500
 
 
 class KafkaLog:
@@ -63,16 +65,25 @@ class KafkaLog:
         consumer.seek(partition, position)
         quiet_until = self._clock() + SILENCE_SECONDS
         while position < end:
-            for record in consumer.poll(100, max_records=MAX_RECORDS).get(partition, []):
-                if record.offset >= end:
-                    return
-                position = record.offset + 1
-                if entries := _good(record.value):
-                    yield entries
+            records = consumer.poll(100, max_records=MAX_RECORDS).get(partition, [])
+            yield from _batches(record.value for record in records if record.offset < end)
+            if records:
+                position = records[-1].offset + 1
                 # Counted from here: the time that recording takes is not Kafka's silence.
                 quiet_until = self._clock() + SILENCE_SECONDS
-            if self._clock() > quiet_until:
+            elif self._clock() > quiet_until:
                 raise KafkaError(f"silent at offset {position} of {end}")
+
+
+def _batches(values: Iterable[bytes | None]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    for value in values:
+        batch += _good(value)
+        if len(batch) >= ENTRIES_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _good(value: bytes | None) -> list[Entry]:
