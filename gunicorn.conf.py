@@ -38,6 +38,8 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 # `X_User_ID` must not pass for `X-User-ID`, which the gateway sets: fields with underscores are dropped.
 header_map = "drop"
+# Its path would be one per user, for every checkout on the machine; signals do what it offers.
+control_socket_disable = True
 # The application logs each request itself, with its id and what became of it.
 accesslog = None
 errorlog = "-"
@@ -88,7 +90,7 @@ def child_exit(server: Any, worker: Any) -> None:
     """In the master: gauges of a worker that is gone count no longer."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:

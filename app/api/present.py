@@ -1,29 +1,22 @@
 """Records of the domain as answers: times in RFC 3339, UTC, to the millisecond; money in decimal strings."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.api.contract import Answer, Json
-from app.domain import money
+from app.domain import money, times
 from app.domain.errors import refusal
 from app.domain.model import Booking, Event, Held, Zone
 from app.services.availability import OnSale
 
 API_PREFIX: Final = "/api/v1"
-_EPOCH: Final = datetime(1970, 1, 1)
-
-
-def instant(milliseconds: int) -> str:
-    """Unix milliseconds as `2026-08-01T08:00:00.000Z`. No float arises on the way."""
-    return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec='milliseconds')}Z"
 
 
 def reserved(held: Held) -> Answer:
     booking = held.booking
     body = {
         **_seats(booking),
-        "expires_at": instant(booking.deadline_ms),
+        "expires_at": times.to_text(booking.deadline_ms),
         "expires_in": max(0, held.expires_in_ms // 1000),
     }
     replay = {"Idempotency-Replayed": "true"} if held.replayed else {}
@@ -43,8 +36,8 @@ def found(booking: Booking) -> Answer:
         **_seats(booking),
         "user_id": booking.user_id,
         "version": booking.version,
-        "reserved_at": instant(booking.reserved_at_ms),
-        "expires_at": instant(booking.deadline_ms),
+        "reserved_at": times.to_text(booking.reserved_at_ms),
+        "expires_at": times.to_text(booking.deadline_ms),
         **_confirmation(booking),
         "ended_at": _instant_or_none(booking.ended_at_ms),
         "cause": booking.cause,
@@ -159,7 +152,7 @@ def _zone_on_sale(on_sale: OnSale) -> Json:
 
 
 def _instant_or_none(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else instant(milliseconds)
+    return None if milliseconds is None else times.to_text(milliseconds)
 
 
 def _without_none(body: dict[str, Any]) -> Json:

@@ -69,15 +69,12 @@ class Reserve(Request):
 
 class Confirm(Request):
     payment_id = PaymentId(
-        load_default=None,
-        metadata=about(
-            "The client's own reference of the payment", "pay_8231", pattern=PAYMENT_ID_PATTERN, default=None
-        ),
+        metadata=about("The client's own reference of the payment", "pay_8231", pattern=PAYMENT_ID_PATTERN),
     )
 
     @post_load
     def payment_id_alone(self, data: dict[str, Any], **_: Any) -> Any:
-        return data["payment_id"]
+        return data.get("payment_id")
 
 
 class PutEvent(Request):

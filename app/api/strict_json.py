@@ -46,8 +46,12 @@ _DECODER: Final = json.JSONDecoder(
 def body_of(request: Request) -> Any:
     """The JSON value of the body; an absent one is `{}`.
 
-    Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`; werkzeug raises 413 past `MAX_CONTENT_LENGTH`."""
+    Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE` (as werkzeug does where the length is told).
+    """
     raw = request.get_data(cache=False)
+    # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.
+    if request.content_length is None and len(raw) == request.max_content_length:
+        raise refusal("PAYLOAD_TOO_LARGE")
     if not raw:
         return {}
     if request.mimetype != "application/json":
