@@ -56,8 +56,8 @@ class Postgres:
     def rows(self, query: LiteralString, parameters: Sequence[Any] = ()) -> list[TupleRow]:
         """Runs one statement and answers its rows.
 
-        Raises the refusal that the database means; `SERVICE_UNAVAILABLE` when it cannot be asked, or does not answer (the
-        statement may have been carried out); psycopg's own error for what is a bug or bad data."""
+        Raises the refusal that the database means; `SERVICE_UNAVAILABLE` when it cannot be asked, or does not answer
+        (the statement may have been carried out); psycopg's own error for what is a bug or bad data."""
         with translated(), self._time_limit(self._timeout_s), self._pool.connection() as connection:
             return connection.execute(query, parameters).fetchall()
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Never
+from typing import Any
 
 from app.domain import idempotency, ids, money, times
-from app.domain.errors import refusal
+from app.domain.errors import Refusal, refusal
 from app.domain.model import Booking, Held, Learned, Order, Pin, Seats, Seen, Swept
 from app.stores import keys
 from app.stores.epochs import Epochs
@@ -59,8 +59,7 @@ class RedisReservations:
                     deadline_ms=deadline,
                 )
                 return Held(booking, status == "REPLAYED", max(0, deadline - now))
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def confirm(self, booking_id: str, user_id: str, payment_id: str | None) -> Pin:
         shard = self._shard_of(booking_id)
@@ -68,16 +67,14 @@ class RedisReservations:
         match reply := self._run("confirm", shard, booking_id, user_id, payment_id or "", epoch=epoch):
             case ["OK", facts]:
                 return _pin(facts, epoch)
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def release(self, booking_id: str, user_id: str) -> Booking:
         shard = self._shard_of(booking_id)
         match reply := self._run("release", shard, booking_id, user_id):
             case ["OK", facts]:
                 return _booking(facts)
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def get(self, booking_id: str, user_id: str) -> Seen:
         shard = self._shard_of(booking_id)
@@ -85,37 +82,34 @@ class RedisReservations:
             case ["OK", facts, now]:
                 booking = _booking(facts)
                 return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now))
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
         decided = {"confirmed": confirmed, "ended": expired, "zones": learned.zones, "users": learned.users}
         match reply := self._run("settle", shard, json.dumps(decided)):
             case ["OK", _]:
                 return
-        self._refuse(shard, reply)
+        raise self._refusal(shard, reply)
 
     def learn(self, shard: int, learned: Learned) -> None:
         match reply := self._run("learn", shard, json.dumps({"zones": learned.zones, "users": learned.users})):
             case ["OK"]:
                 return
-        self._refuse(shard, reply)
+        raise self._refusal(shard, reply)
 
     def expire(self, shard: int, limit: int, pin_limit_ms: int) -> Swept:
         epoch = self._epochs.of(shard)
         match reply := self._run("expire", shard, limit, pin_limit_ms, epoch=epoch):
             case ["OK", expired, more, pins]:
                 return Swept(expired, bool(more), tuple(_pin(facts, epoch) for facts in pins))
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def availability(self, event_id: str, zone_ids: Sequence[str]) -> Mapping[str, Seats]:
         shard = ids.shard_of_event(event_id, self._shards)
         match reply := self._run("availability", shard, event_id, *zone_ids):
             case ["OK", zones]:
                 return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
-        self._refuse(shard, reply)
-        return None
+        raise self._refusal(shard, reply)
 
     def _shard_of(self, booking_id: str) -> int:
         shard = ids.shard_of_booking(booking_id, self._shards)
@@ -128,34 +122,34 @@ class RedisReservations:
         now = self._now() if self._now else ""
         return self._redis.run(name, keys.epoch(shard), lambda run_id: (f"{epoch} {run_id}", now, *arguments))
 
-    def _refuse(self, shard: int, reply: list[Any]) -> Never:
+    def _refusal(self, shard: int, reply: list[Any]) -> Refusal:
         """Turns a reply that is not a success into its refusal. An unknown reply is a bug: it raises `KeyError`."""
         match reply:
             case ["SERVICE_UNAVAILABLE", why]:
-                self._on_closed(shard)
-                raise refusal("SERVICE_UNAVAILABLE", _WHY[why])
+                if why == "closed":
+                    self._on_closed(shard)
+                return refusal("SERVICE_UNAVAILABLE", _WHY[why])
             case ["INSUFFICIENT_SEATS", available]:
-                raise refusal("INSUFFICIENT_SEATS", available=available)
+                return refusal("INSUFFICIENT_SEATS", available=available)
             case ["MAX_TICKETS_EXCEEDED", limit, taken]:
-                raise refusal("MAX_TICKETS_EXCEEDED", limit=limit, taken=taken)
+                return refusal("MAX_TICKETS_EXCEEDED", limit=limit, taken=taken)
             case ["PRICE_CHANGED", price, currency]:
-                raise refusal("PRICE_CHANGED", current_price=money.to_text(price, currency), currency=currency)
+                return refusal("PRICE_CHANGED", current_price=money.to_text(price, currency), currency=currency)
             case ["SALE_CLOSED", opens, closes]:
                 window = {"opens_at": opens, "closes_at": closes}
-                raise refusal("SALE_CLOSED", **{name: times.to_text(at) for name, at in window.items() if at})
+                return refusal("SALE_CLOSED", **{name: times.to_text(at) for name, at in window.items() if at})
             case ["VALIDATION_ERROR", most]:
-                raise refusal("VALIDATION_ERROR", errors={"quantity": [f"Must be at most {most} for this event."]})
+                return refusal("VALIDATION_ERROR", errors={"quantity": [f"Must be at most {most} for this event."]})
             case ["RESERVATION_NOT_FOUND", reason]:
-                raise refusal("RESERVATION_NOT_FOUND", reason=reason)
+                return refusal("RESERVATION_NOT_FOUND", reason=reason)
             case [code]:
-                raise refusal(code)
+                return refusal(code)
         raise KeyError(f"the scripts do not answer {reply!r}")
 
 
 _WHY = {
     "closed": "These seats are closed for a moment while the system makes sure of its numbers",
     "outbox_full": "Too much is waiting to be recorded",
-    "lost": "Another rebuild has taken over",
 }
 
 
