@@ -1,10 +1,10 @@
 """`python -m worker` runs every loop; `python -m worker relay sweeper` only those named."""
 
 import logging
+import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 
 from app.observability import configure_logging
@@ -37,14 +37,14 @@ def main(arguments: list[str]) -> int:
     wiring = build_worker(settings)
     wiring.start()
     log.info("worker runs: %s", ", ".join(loop for loop in LOOPS if loop in loops))
-    began = time.monotonic()
-    try:
-        worker = Worker(wiring, loops, stop)
-        worker.wait()
-        worker.end()
-    finally:
-        wiring.close()
-    log.info("worker ended after %.0f s", time.monotonic() - began)
+    worker = Worker(wiring, loops, stop)
+    worker.wait()
+    if not worker.end():
+        # Pools and producers would wait for the threads that wait: nothing of it is worth keeping.
+        logging.shutdown()
+        os._exit(0)
+    wiring.close()
+    log.info("worker ended")
     return 0
 
 

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 LOOPS: Final = ("relay", "consumer", "sweeper", "rebuilder")
 NEED_KAFKA: Final = frozenset({"relay", "consumer"})
-# Together with closing the pools under the five seconds that whoever stops us waits.
-GRACE_SECONDS: Final = 4.0
+# With all that comes before and after it, under the five seconds that whoever stops us waits.
+GRACE_SECONDS: Final = 3.5
 SIGN_OF_LIFE_SECONDS: Final = 60.0
 
 
@@ -82,7 +82,10 @@ class Worker:
         while not self._stop.wait(SIGN_OF_LIFE_SECONDS):
             log.info("alive: %s", ", ".join(f"{name} {getattr(*where)}" for name, where in self._figures.items()))
 
-    def end(self) -> None:
-        """Lets the loops finish what they have in hand."""
-        if left := self._threads.join(GRACE_SECONDS):
-            log.warning("still busy, left to the next worker: %s", ", ".join(left))
+    def end(self) -> bool:
+        """Lets the loops finish what they have in hand; False if some did not in time: they wait for a server that does
+        not answer, and whatever they hold the next worker does again."""
+        left = self._threads.join(GRACE_SECONDS)
+        if left:
+            log.warning("still waiting, left to the next worker: %s", ", ".join(left))
+        return not left

@@ -1,0 +1,132 @@
+"""`python -m worker` as it is run: as a process that is started, told to stop, and killed."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.wiring import Wiring
+from dev.kafka import Kafka
+from dev.redis import Redis
+from dev.worker import Worker
+from tests.integration.worker.conftest import wait_until
+from tests.support.seats import Sale
+from tests.support.servers import environment
+
+Start = Callable[..., Worker]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def start(session_directory: Path, shop: Wiring, database: str, redis_server: Redis, kafka: Kafka) -> Iterator[Start]:
+    """Starts a worker process on the shop: `start()` all loops, `start("relay", KAFKA_BOOTSTRAP_SERVERS="")`."""
+    started: list[Worker] = []
+
+    def start(*loops: str, **settings: str) -> Worker:
+        common = {
+            "APP_ENV": "development",
+            "DATABASE_URL": database,
+            "REDIS_URL": redis_server.url,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "AUTH_MODE": "gateway",
+            "ADMIN_TOKEN": "admin-token-of-the-tests",
+        }
+        worker = Worker(session_directory / f"worker-{next(_numbers)}", environment(**(common | settings)), loops)
+        worker.start()
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.stop()
+
+
+def stop(worker: Worker) -> tuple[int | None, float]:
+    """Its exit status, and the seconds that it took to end."""
+    assert worker.pid is not None
+    process = psutil.Process(worker.pid)
+    began = time.monotonic()
+    process.terminate()
+    assert worker._child is not None
+    return worker._child.wait(10), time.monotonic() - began
+
+
+def says(worker: Worker, text: str) -> bool:
+    return text in worker.log.read_text()
+
+
+def recorded(sale: Sale) -> int:
+    ((count,),) = sale.rows("SELECT count(*) FROM booking.bookings WHERE event_id = %s", sale.event_id)
+    return int(count)
+
+
+def test_a_reservation_is_recorded_and_a_worker_told_to_stop_ends_well_within_five_seconds(
+    sale: Sale, start: Start
+) -> None:
+    worker = start()
+    sale.reserve("ann")
+    wait_until(lambda: recorded(sale) == 1)
+    status, seconds = stop(worker)
+    assert status == 0
+    assert seconds < 5
+    assert "Traceback" not in worker.log.read_text()
+
+
+def test_a_killed_worker_is_succeeded_by_the_next_and_nothing_is_lost(sale: Sale, start: Start) -> None:
+    first = start()
+    sale.reserve("user-0")
+    wait_until(lambda: recorded(sale) == 1)
+    for n in range(1, 5):
+        sale.reserve(f"user-{n}")
+    first.kill()
+    sale.reserve("user-5")
+    start()
+    # The group waits for the session of the dead before its partitions go to the living.
+    wait_until(lambda: recorded(sale) == 6, 30)
+
+
+def test_only_the_loops_that_are_named_run(sale: Sale, start: Start) -> None:
+    worker = start("sweeper")
+    wait_until(lambda: says(worker, "worker runs: sweeper"))
+    sale.reserve("ann")
+    time.sleep(1)
+    assert recorded(sale) == 0
+
+
+def test_without_kafka_the_worker_says_so_once_and_sweeps(sale: Sale, start: Start) -> None:
+    worker = start(KAFKA_BOOTSTRAP_SERVERS="")
+    wait_until(lambda: says(worker, "worker runs"))
+    time.sleep(1)
+    assert worker.log.read_text().count("KAFKA_BOOTSTRAP_SERVERS is empty") == 1
+    assert stop(worker)[0] == 0
+
+
+def test_with_kafka_away_the_worker_says_so_in_one_line_and_still_ends_in_time(sale: Sale, start: Start) -> None:
+    worker = start(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    sale.reserve("ann")
+    wait_until(lambda: says(worker, "Kafka is away"))
+    time.sleep(8)
+    assert worker.log.read_text().count("Kafka is away") == 1
+    status, seconds = stop(worker)
+    assert status == 0
+    assert seconds < 5
+
+
+def test_with_every_store_away_the_worker_stays_and_still_ends_in_time(start: Start) -> None:
+    worker = start(DATABASE_URL="postgresql://holdfast@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1/0")
+    time.sleep(5)
+    assert worker.running
+    status, seconds = stop(worker)
+    assert status == 0, worker.log.read_text()
+    assert seconds < 5
+
+
+def test_a_setting_that_cannot_be_used_and_a_loop_that_does_not_exist_are_one_sentence(start: Start) -> None:
+    for worker, sentence in ((start(SHARDS="many"), "SHARDS must be"), (start("saga"), "there is no saga")):
+        assert worker._child is not None
+        assert worker._child.wait(20) in (1, 2)
+        (line,) = worker.log.read_text().splitlines()
+        assert sentence in line
