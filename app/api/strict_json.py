@@ -46,7 +46,7 @@ _DECODER: Final = json.JSONDecoder(
 def body_of(request: Request) -> Any:
     """The JSON value of the body; an absent one is `{}`.
 
-    Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE` (as werkzeug does where the length is told).
+    Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does.
     """
     raw = request.get_data(cache=False)
     # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.

@@ -1,74 +1,25 @@
-"""The application without stores: canned services that remember what they were asked. No sockets."""
+"""The application without stores. No sockets."""
 
-from collections.abc import Callable
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.domain.model import Booking, Event, Held, Seats, Zone
 from app.factory import create_app
-from app.services.availability import OnSale
 from app.settings import Settings
-
-SECRET = "0123456789abcdef0123456789abcdef"
-ENVIRONMENT = {
-    "APP_ENV": "development",
-    "DATABASE_URL": "postgresql://nobody:hunter22@127.0.0.1:1/none",
-    "REDIS_URL": "redis://127.0.0.1:1",
-    "AUTH_MODE": "gateway",
-    "ADMIN_TOKEN": "an-administrators-token",
-}
-BOOKING_ID = "0198f3a2-7c41-8007-9d2e-5b1f0a6c3e84"
-AT_MS = 1_785_571_200_123  # 2026-08-01T08:00:00.123Z
-BOOKING = Booking(
-    booking_id=BOOKING_ID,
-    event_id="demo",
-    zone_id="A",
-    user_id="ann",
-    quantity=2,
-    unit_price_minor=15_000,
-    currency="EUR",
-    status="reserved",
-    reserved_at_ms=AT_MS,
-    deadline_ms=AT_MS + 600_000,
-)
-ON_SALE = OnSale(
-    Zone(event_id="demo", zone_id="A", name="Stalls", capacity=10, price_minor=15_000, currency="EUR"),
-    Seats(capacity=10, confirmed=3, held=2, available=5),
-)
+from tests.unit.api.canned import ENVIRONMENT, Services
 
 
-class Verb:
-    """Answers what it is told to, or raises it; remembers its arguments."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.asked: list[tuple[Any, ...]] = []
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.asked.append(arguments)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class Services:
-    def __init__(self) -> None:
-        event = (Event(event_id="demo", name="Holdfast live"), [ON_SALE])
-        self.reserve = Verb(Held(BOOKING, replayed=False, expires_in_ms=599_999))
-        self.confirm = Verb(BOOKING)
-        self.release = Verb(BOOKING)
-        self.get = Verb(BOOKING)
-        self.open_zone = Verb(True)
-        self.open_zone.event = Verb(True)  # type: ignore[attr-defined]
-        self.availability = Verb(None)
-        self.availability.events = Verb([event])  # type: ignore[attr-defined]
-        self.availability.event = Verb(event)  # type: ignore[attr-defined]
-        self.availability.zone = Verb(ON_SALE)  # type: ignore[attr-defined]
-        self.health = Verb({"redis": "ok", "postgres": "ok", "shards": "ok"})
-        self.start = Verb(None)
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """An application takes the root logger over: it is given back, for tests that come later."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers = [handler for handler in root.handlers if handler.get_name() != "holdfast"]
+    root.setLevel(level)
 
 
 @pytest.fixture
@@ -76,12 +27,23 @@ def services() -> Services:
     return Services()
 
 
-@pytest.fixture
-def make_app(services: Services) -> Callable[..., Flask]:
-    """`make_app(AUTH_MODE="jwt", ...)`."""
+@pytest.fixture(scope="session")
+def _apps() -> dict[tuple[tuple[str, str], ...], Flask]:
+    """One application for each environment: writing its OpenAPI document down takes a while."""
+    return {}
 
-    def make(**environment: str) -> Flask:
-        return create_app(Settings.from_environment({**ENVIRONMENT, **environment}), lambda _: services)
+
+@pytest.fixture
+def make_app(services: Services, _apps: dict[tuple[tuple[str, str], ...], Flask]) -> Callable[..., Flask]:
+    """`make_app(AUTH_MODE="jwt", ...)`: an application on this test's `services`."""
+
+    def make(**others: str) -> Flask:
+        environment = {**ENVIRONMENT, **others}
+        key = tuple(sorted(environment.items()))
+        if key not in _apps:
+            _apps[key] = create_app(Settings.from_environment(environment), lambda _: services)
+        _apps[key].extensions["holdfast"] = services
+        return _apps[key]
 
     return make
 
