@@ -25,8 +25,8 @@ class Gunicorn(Process):
 
     @property
     def bind(self) -> str:
-        """host:port. Raises DevError before the first start."""
-        given = self.settings.get("BIND")
+        """host:port, given or our own choice. Raises DevError before the first start."""
+        given = self.settings.get("BIND") or self.running_environment().get("BIND")
         if given:
             return given
         port = ports.remembered(self.directory / "port")

@@ -4,7 +4,10 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+
+from app.settings import Settings
 
 # In .run/env, in this order, for whoever talks to the system; the rest of the environment just passes through.
 KEPT = (
@@ -18,7 +21,7 @@ KEPT = (
     "APP_ENV",
 )
 # A running process that was started with another value of one of these is started again.
-COMPARED = (*KEPT[1:], "BIND", "JWT_PUBLIC_KEY", "LOG_LEVEL", "PAYMENTS", "SHARDS", "WEB_CONCURRENCY")
+COMPARED = frozenset({field.name.upper() for field in fields(Settings)} | {"BIND", "WEB_CONCURRENCY"})
 _SECRET_BYTES = 32  # HS256 wants a key at least as long as its digest
 
 

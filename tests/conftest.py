@@ -53,7 +53,7 @@ def redis_server(session_directory: Path) -> Iterator[Redis]:
 
 @pytest.fixture(scope="session")
 def kafka(session_directory: Path) -> Iterator[Kafka]:
-    """One for the whole session, that of the `stack` too: it takes eight seconds to start."""
+    """For tests that talk to Kafka alone, with topics of their own. The `stack` has its own."""
     server = Kafka(session_directory / "kafka")
     server.start()
     server.wait_until_ready()
@@ -79,12 +79,12 @@ def database(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def stack(session_directory: Path, kafka: Kafka) -> Iterator[Stack]:
-    """The whole system, with two web workers, in gateway mode; PostgreSQL and Redis are its own."""
+def stack(session_directory: Path) -> Iterator[Stack]:
+    """The whole system, with two web workers, in gateway mode, and servers of its own: a worker of some other test
+    would read the same topics on a shared Kafka."""
     stack = Stack(
         session_directory / "stack",
         servers.environment(
-            KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
             AUTH_MODE="gateway",
             ADMIN_TOKEN=ADMIN_TOKEN,
             WEB_CONCURRENCY="2",

@@ -8,25 +8,16 @@ from pathlib import Path
 
 from dev.pidfile import Identity, birth
 from dev.process import Process
+from dev.settings import COMPARED
 
 _PREFIX = "holdfast-test-"
 _OWNER = "owner"
-# A developer's shell may point at the servers of `make run`, or at worse; tests use their own.
-_OURS = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "KAFKA_BOOTSTRAP_SERVERS",
-    "ADMIN_TOKEN",
-    "AUTH_MODE",
-    "BIND",
-    "PAYMENTS",
-    "SHARDS",
-)
 
 
 def clean_environment() -> dict[str, str]:
-    """This process' environment without the settings of some other Holdfast."""
-    return {name: value for name, value in os.environ.items() if name not in _OURS and not name.startswith("JWT_")}
+    """This process' environment without settings: a developer's shell may point at the servers of `make run`, or at
+    worse; tests use their own."""
+    return {name: value for name, value in os.environ.items() if name not in COMPARED}
 
 
 def make_session_directory() -> Path:
@@ -38,9 +29,14 @@ def make_session_directory() -> Path:
 
 
 def remove_session_directory(directory: Path) -> None:
-    """Stop every process that has its pid file below the directory, then delete it."""
-    for pid_file in sorted(directory.rglob("pid")):
-        Process(pid_file.parent).stop(timeout_s=5)
+    """End every process that has its pid file below the directory, then delete it."""
+    processes = [Process(pid_file.parent) for pid_file in directory.rglob("pid")]
+    for process in processes:
+        if process.directory.name in ("web", "worker"):
+            process.stop(timeout_s=5)  # they may have files elsewhere to tidy up
+    for process in processes:
+        process.kill()  # a server has not: its data goes with the directory
+        process.erase()
     shutil.rmtree(directory, ignore_errors=True)
 
 
