@@ -1,5 +1,6 @@
 """Joins services and stores. The only place where the two meet."""
 
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,7 @@ from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
 
+log = logging.getLogger(__name__)
 _EPOCHS_PERIOD_S = 1.0
 TimeLimit = Callable[[float], AbstractContextManager[Any]]
 
@@ -54,8 +56,10 @@ class Wiring:
         self.epochs = Epochs(self.ledger.epochs)
         self.recorder = PostgresRecorder(self.postgres)
         self.reopen = Reopen(self.rebuild())
+        self._refresh = Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
+        self._background = [self._refresh, *([Every(_EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
         self.reservations = RedisReservations(
-            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self.reopen.met
+            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self._met_closed
         )
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
         self.confirm = Confirm(self.reservations, self.ledger, settings.shards)
@@ -66,9 +70,6 @@ class Wiring:
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
         self.outbox = RedisOutbox(self.redis)
         self.ledger_outbox = LedgerOutbox(self.postgres)
-        self._background = [Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")]
-        if self.reopens:
-            self._background.append(Every(_EPOCHS_PERIOD_S, self.reopen, "reopen"))
 
     @cached_property
     def _rebuilding(self) -> tuple[RedisRebuilding, PostgresRebuilding]:
@@ -103,9 +104,19 @@ class Wiring:
         }
         return {name: _verdict(check) for name, check in checks.items()}
 
+    def _met_closed(self, shard: int) -> None:
+        """Somebody may have rebuilt it a moment ago: then its new epoch is all that we miss."""
+        self._refresh.soon()
+        self.reopen.met(shard)
+
     def start(self) -> None:
-        """Opens the pools and keeps the epochs fresh. Call it after fork."""
+        """Opens the pools, learns the epochs if Postgres is there, and keeps them fresh. Call it after fork and before
+        the first request: a process that does not know the epochs refuses."""
         self.postgres.open()
+        try:
+            self.epochs.refresh()
+        except Refusal as refused:
+            log.warning("started without the shards' epochs: %s", refused.detail)
         for every in self._background:
             every.start()
 
