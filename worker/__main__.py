@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from types import FrameType
+from typing import Final
 
 from app.observability import configure_logging
 from app.settings import BadSetting, Settings
@@ -13,6 +13,9 @@ from app.wiring import build_worker
 from worker.process import LOOPS, Worker
 
 log = logging.getLogger("worker")
+
+# Whoever stops us waits five seconds.
+DEADLINE_SECONDS: Final = 4.5
 
 
 def main(arguments: list[str]) -> int:
@@ -25,27 +28,37 @@ def main(arguments: list[str]) -> int:
     except BadSetting as bad:
         print(bad, file=sys.stderr)
         return 1
+    stop = _stop_on_signal()
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # whoever asks twice means it
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
     wiring = build_worker(settings)
     wiring.start()
     log.info("worker runs: %s", ", ".join(loop for loop in LOOPS if loop in loops))
     worker = Worker(wiring, loops, stop)
     worker.wait()
-    if not worker.end():
-        # Pools and producers would wait for the threads that wait: nothing of it is worth keeping.
-        logging.shutdown()
-        os._exit(0)
+    worker.end()
     wiring.close()
     log.info("worker ended")
     return 0
+
+
+def _stop_on_signal() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets; soon afterwards, or at a second signal, the process ends whatever it does.
+
+    A thread waits for the signals, and no handler interrupts the main thread, which may be waiting for a server that
+    does not answer. What hangs then is not worth waiting for: the next worker does it again."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before there is any other thread: they all inherit it
+    stop = threading.Event()
+
+    def watch() -> None:
+        signal.sigwait(signals)
+        stop.set()
+        signal.sigtimedwait(signals, DEADLINE_SECONDS)
+        logging.shutdown()
+        os._exit(0)
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    return stop
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 LOOPS: Final = ("relay", "consumer", "sweeper", "rebuilder")
 NEED_KAFKA: Final = frozenset({"relay", "consumer"})
-# With all that comes before and after it, under the five seconds that whoever stops us waits.
+# Leaves a second for closing the pools before the process is ended anyway.
 GRACE_SECONDS: Final = 3.5
 SIGN_OF_LIFE_SECONDS: Final = 60.0
 
@@ -82,10 +82,7 @@ class Worker:
         while not self._stop.wait(SIGN_OF_LIFE_SECONDS):
             log.info("alive: %s", ", ".join(f"{name} {getattr(*where)}" for name, where in self._figures.items()))
 
-    def end(self) -> bool:
-        """Lets the loops finish what they have in hand; False if some did not in time: they wait for a server that does
-        not answer, and whatever they hold the next worker does again."""
-        left = self._threads.join(GRACE_SECONDS)
-        if left:
+    def end(self) -> None:
+        """Lets the loops finish what they have in hand, those that wait for a server excepted."""
+        if left := self._threads.join(GRACE_SECONDS):
             log.warning("still waiting, left to the next worker: %s", ", ".join(left))
-        return not left

@@ -21,11 +21,13 @@ class Sweeper:
         self.expired = 0
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
+        # Not at once: a process that has just started is still learning the epochs.
+        wait = self._interval_seconds
+        while not stop.wait(wait):
             started = time.monotonic()
             self.sweep(stop)
             # From start to start: a long sweep does not make the next one late.
-            stop.wait(max(0.0, self._interval_seconds - (time.monotonic() - started)))
+            wait = max(0.0, self._interval_seconds - (time.monotonic() - started))
 
     def sweep(self, stop: threading.Event) -> None:
         """Once over all shards, then again over those with more to do: none waits for another's backlog."""

@@ -86,8 +86,9 @@ class Line:
             consumer.close()
         return found
 
-    def entries(self, shard: int, count: int) -> list[str]:
-        """The `seq` of the first `count` entries and more in the log of `shard`, in the order of the log."""
+    def entries(self, shard: int, count: int, distinct: bool = False) -> list[str]:
+        """The `seq` of the first `count` entries and more in the log of `shard`, in the order of the log; when
+        `distinct`, each where it was told first."""
         seqs: list[str] = []
         records = 0
         while len(seqs) < count:
@@ -98,6 +99,8 @@ class Line:
                 if record.partition == shard
                 for entry in json.loads(record.value)["entries"]
             ]
+            if distinct:
+                seqs = list(dict.fromkeys(seqs))
         return seqs
 
     def committed(self, partition: int) -> int:
