@@ -6,7 +6,7 @@ from app.api import answers, present, schemas
 from app.api.contract import Blueprint, refuses
 from app.api.idempotency import keyed
 from app.api.identity import for_user
-from app.api.paths import BOOKING
+from app.api.paths import BOOKING, known_ids
 from app.api.services import wired
 from app.domain.model import Booking, Held, Order
 
@@ -34,6 +34,7 @@ def reserve(order: Order, *, user: str) -> Held:
 @refuses("RESERVATION_NOT_FOUND", "ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS")
 @refuses("INSUFFICIENT_SEATS", "MAX_TICKETS_EXCEEDED", "SERVICE_UNAVAILABLE")
 @for_user
+@known_ids
 @blueprint.takes(schemas.Confirm, required=False)
 def confirm(payment_id: str | None, *, user: str, booking_id: str) -> Booking:
     """Turn a reservation into a booking
@@ -48,6 +49,7 @@ def confirm(payment_id: str | None, *, user: str, booking_id: str) -> Booking:
 @blueprint.answers(present.released, {200: answers.Released})
 @refuses("RESERVATION_NOT_FOUND", "ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS", "SERVICE_UNAVAILABLE")
 @for_user
+@known_ids
 @blueprint.takes(schemas.Nothing, required=False)
 def release(_: object, *, user: str, booking_id: str) -> Booking:
     """Give reserved seats back before the deadline"""
@@ -58,6 +60,7 @@ def release(_: object, *, user: str, booking_id: str) -> Booking:
 @blueprint.answers(present.found, {200: answers.Booking})
 @refuses("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE")
 @for_user
+@known_ids
 def get(*, user: str, booking_id: str) -> Booking:
     """One's own booking, in whatever state"""
     return wired().get(user, booking_id)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast
 from app.api.contract import Json, refuses
 from app.api.fields import ID_PATTERN, Id
 from app.domain.errors import Refusal, refusal
-from app.domain.ids import is_id
+from app.domain.ids import is_booking_id, is_id
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -23,8 +23,17 @@ BOOKING: Final = _parameter(
 )
 
 
+_RULES: Final[dict[str, Callable[[str], bool]]] = {"event_id": is_id, "zone_id": is_id, "booking_id": is_booking_id}
+
+
 def _unknown(name: str) -> Refusal:
-    return refusal("EVENT_NOT_FOUND" if name == "event_id" else "ZONE_NOT_FOUND")
+    match name:
+        case "event_id":
+            return refusal("EVENT_NOT_FOUND")
+        case "zone_id":
+            return refusal("ZONE_NOT_FOUND")
+        case _:
+            return refusal("RESERVATION_NOT_FOUND", reason="unknown")
 
 
 def _invalid(name: str) -> Refusal:
@@ -35,8 +44,8 @@ def _checked(refused: Callable[[str], Refusal]) -> Callable[[V], V]:
     def decorate(view: V) -> V:
         @wraps(view)
         def with_ids(*positional: Any, **named: Any) -> Any:
-            for name in ("event_id", "zone_id"):
-                if not is_id(named.get(name, "absent")):
+            for name, is_one in _RULES.items():
+                if name in named and not is_one(named[name]):
                     raise refused(name)
             return view(*positional, **named)
 
@@ -46,7 +55,7 @@ def _checked(refused: Callable[[str], Refusal]) -> Callable[[V], V]:
 
 
 def known_ids(view: V) -> V:
-    """For a view that asks: what is no id is not found."""
+    """For a view of what exists: what is no id names nothing, and no store is asked."""
     return _checked(_unknown)(view)
 
 

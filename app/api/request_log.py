@@ -66,4 +66,4 @@ def _booking_id() -> str | None:
     if "answered" in g and "booking_id" in g.answered.body:
         return str(g.answered.body["booking_id"])
     asked = (request.view_args or {}).get("booking_id", "")
-    return asked if ids.shard_of_booking(asked, ids.MAX_SHARDS) is not None else None
+    return asked if ids.is_booking_id(asked) else None

@@ -21,6 +21,11 @@ def is_id(text: str) -> bool:
     return _EVENT_OR_ZONE.fullmatch(text) is not None
 
 
+def is_booking_id(text: str) -> bool:
+    """Whether `text` has the form of an id that `new_booking_id` makes."""
+    return _BOOKING.fullmatch(text) is not None
+
+
 def shard_of_event(event_id: str, shards: int) -> int:
     """CRC-32 (ISO 3309) of the event's id, modulo the number of shards."""
     return zlib.crc32(event_id.encode()) % shards
@@ -35,7 +40,7 @@ def new_booking_id(shard: int) -> str:
 
 def shard_of_booking(booking_id: str, shards: int) -> int | None:
     """The shard that `booking_id` carries; None if it is not an id that this installation can have minted."""
-    if not _BOOKING.fullmatch(booking_id):
+    if not is_booking_id(booking_id):
         return None
     shard = int(booking_id[15:18], 16)
     return shard if shard < shards else None

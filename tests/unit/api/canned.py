@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "ADMIN_TOKEN": "an-administrators-token",
 }
 BOOKING_ID = "0198f3a2-7c41-8007-9d2e-5b1f0a6c3e84"
+BOOKING_PATH = f"/bookings/{BOOKING_ID}"
 AT_MS = 1_785_571_200_123  # 2026-08-01T08:00:00.123Z
 BOOKING = Booking(
     booking_id=BOOKING_ID,

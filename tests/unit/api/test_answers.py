@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from app.domain.model import Held
 from app.factory import create_app
 from app.settings import Settings
-from tests.unit.api.canned import AT_MS, BOOKING, BOOKING_ID, ENVIRONMENT, Services
+from tests.unit.api.canned import AT_MS, BOOKING, BOOKING_ID, BOOKING_PATH, ENVIRONMENT, Services
 
 ORDER = {"event_id": "demo", "zone_id": "A", "quantity": 2}
 SEATS = {
@@ -100,9 +100,9 @@ def test_get_tells_everything_that_has_a_value(client: FlaskClient, services: An
 
 def test_money_has_the_digits_of_its_currency(client: FlaskClient, services: Any) -> None:
     services.get.answer = replace(BOOKING, currency="JPY")
-    assert client.get("/bookings/x").json["total_price"] == "30000"
+    assert client.get(BOOKING_PATH).json["total_price"] == "30000"
     services.get.answer = replace(BOOKING, currency="KWD", unit_price_minor=1)
-    assert client.get("/bookings/x").json["total_price"] == "0.002"
+    assert client.get(BOOKING_PATH).json["total_price"] == "0.002"
 
 
 ZONE = {
@@ -144,6 +144,9 @@ def test_the_catalogue_tells_terms_and_seats(client: FlaskClient) -> None:
         ("events/demo/zones/-", "ZONE_NOT_FOUND"),
         ("events/" + "e" * 65, "EVENT_NOT_FOUND"),
         ("events/%00", "EVENT_NOT_FOUND"),
+        ("bookings/x", "RESERVATION_NOT_FOUND"),
+        (f"bookings/{BOOKING_ID.upper()}", "RESERVATION_NOT_FOUND"),
+        ("bookings/00000000-0000-0000-0000-000000000000", "RESERVATION_NOT_FOUND"),
     ],
 )
 def test_what_is_no_id_names_nothing(client: FlaskClient, path: str, code: str) -> None:
@@ -152,7 +155,7 @@ def test_what_is_no_id_names_nothing(client: FlaskClient, path: str, code: str) 
 
 
 def test_bookings_and_health_also_answer_at_the_root_and_nothing_else_does(client: FlaskClient) -> None:
-    for path in ("bookings/x", "health", "livez", "readyz", "metrics"):
+    for path in (BOOKING_PATH[1:], "health", "livez", "readyz", "metrics"):
         assert client.get(f"/{path}").status_code == client.get(f"/api/v1/{path}").status_code == 200
     for path in ("events", "events/demo", "admin/events/demo"):
         assert client.get(f"/{path}").status_code == 404

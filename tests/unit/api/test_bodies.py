@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.unit.api.canned import BOOKING_PATH
+
 RESERVE = "/api/v1/bookings/reserve"
 ORDER = {"event_id": "demo", "zone_id": "A", "quantity": 2}
 
@@ -64,8 +66,8 @@ def test_a_body_that_is_no_object_is_422(client: FlaskClient, text: str) -> None
 
 
 def test_an_absent_body_is_an_empty_object(client: FlaskClient) -> None:
-    assert client.post("/bookings/x/confirm").status_code == 200
-    assert client.post("/bookings/x/confirm", data="", content_type="text/plain").status_code == 200
+    assert client.post(f"{BOOKING_PATH}/confirm").status_code == 200
+    assert client.post(f"{BOOKING_PATH}/confirm", data="", content_type="text/plain").status_code == 200
     answer = client.post(RESERVE)
     assert answer.status_code == 422
     assert set(answer.json["errors"]) == {"event_id", "zone_id", "quantity"}
@@ -153,11 +155,11 @@ def test_without_a_price_none_is_compared(client: FlaskClient, services: Any) ->
 
 @pytest.mark.parametrize("payment_id", ["", "two words", "é", "\x00", "p" * 256, 7, None])
 def test_a_payment_id_is_visible_ascii(client: FlaskClient, payment_id: object) -> None:
-    answer = client.post("/bookings/x/confirm", json={"payment_id": payment_id})
+    answer = client.post(f"{BOOKING_PATH}/confirm", json={"payment_id": payment_id})
     assert (answer.status_code, list(answer.json["errors"])) == (422, ["payment_id"])
 
 
-@pytest.mark.parametrize(("method", "path"), [("DELETE", "/bookings/x"), ("POST", "/bookings/x/release")])
+@pytest.mark.parametrize(("method", "path"), [("DELETE", BOOKING_PATH), ("POST", f"{BOOKING_PATH}/release")])
 def test_release_takes_an_empty_object_and_nothing_else(client: FlaskClient, method: str, path: str) -> None:
     assert client.open(path, method=method, json={}).status_code == 200
     assert client.open(path, method=method, json={"quantity": 1}).status_code == 422

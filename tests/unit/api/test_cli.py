@@ -8,6 +8,8 @@ import jwt
 import pytest
 from flask import Flask
 
+from tests.unit.api.canned import BOOKING_PATH
+
 SECRET = "0123456789abcdef0123456789abcdef"
 MakeApp = Callable[..., Flask]
 
@@ -16,7 +18,7 @@ def test_a_minted_token_is_one_that_the_api_takes(make_app: MakeApp) -> None:
     app = make_app(AUTH_MODE="jwt", JWT_SECRET=SECRET, JWT_ISSUER="us", JWT_AUDIENCE="seats")
     token = app.test_cli_runner().invoke(args=["ops", "token", "--user", "ann"]).output.strip()
     headers = {"Authorization": f"Bearer {token}"}
-    assert app.test_client().get("/bookings/x", headers=headers).status_code == 200
+    assert app.test_client().get(BOOKING_PATH, headers=headers).status_code == 200
     assert app.test_client().put("/api/v1/admin/events/e", json={"name": "E"}, headers=headers).status_code == 403
 
 

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.settings import BadSetting
+from tests.unit.api.canned import BOOKING_ID, BOOKING_PATH
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ADMIN_TOKEN = "an-administrators-token"
@@ -42,7 +43,7 @@ def by_hand(header: dict[str, Any] | str, claims: dict[str, Any], signature: byt
 
 def ask(client: FlaskClient, bearer: str | None, scheme: str = "Bearer") -> TestResponse:
     headers = {} if bearer is None else {"Authorization": f"{scheme} {bearer}"}
-    return client.get("/bookings/x", headers=headers)
+    return client.get(BOOKING_PATH, headers=headers)
 
 
 def put(client: FlaskClient, bearer: str | None) -> TestResponse:
@@ -58,7 +59,7 @@ def by_token(make_app: MakeApp) -> FlaskClient:
 def test_the_tokens_sub_is_the_user(by_token: FlaskClient, services: Any) -> None:
     assert ask(by_token, token()).status_code == 200
     assert ask(by_token, token(), scheme="bearer").status_code == 200
-    assert services.get.asked[0] == ("ann", "x")
+    assert services.get.asked[0] == ("ann", BOOKING_ID)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_another_scheme_is_401(by_token: FlaskClient) -> None:
 
 
 def test_a_users_header_counts_for_nothing_where_tokens_do(by_token: FlaskClient) -> None:
-    assert by_token.get("/bookings/x", headers={"X-User-ID": "ann"}).status_code == 401
+    assert by_token.get(BOOKING_PATH, headers={"X-User-ID": "ann"}).status_code == 401
 
 
 @pytest.mark.parametrize(("private", "algorithm"), [(RSA, "RS256"), (ED25519, "EdDSA")])
@@ -200,7 +201,7 @@ def test_behind_a_gateway_everything_but_that_token_is_403_at_admin(client: Flas
 @pytest.mark.parametrize("user", ["ann", "user@example.org", "u" * 128, "zoë"])
 def test_behind_a_gateway_its_header_is_the_user(make_app: MakeApp, services: Any, user: str) -> None:
     headers = {"X-User-ID": user.encode().decode("latin-1"), "Authorization": "Bearer whatever"}
-    assert make_app().test_client().get("/bookings/x", headers=headers).status_code == 200
+    assert make_app().test_client().get(BOOKING_PATH, headers=headers).status_code == 200
     assert services.get.asked[0][0] == user
 
 
@@ -209,7 +210,7 @@ def test_behind_a_gateway_its_header_is_the_user(make_app: MakeApp, services: An
 )
 def test_behind_a_gateway_no_user_or_more_than_one_is_401(make_app: MakeApp, user: str | None) -> None:
     headers = {} if user is None else {"X-User-ID": user}
-    answer = make_app().test_client().get("/bookings/x", headers=headers)
+    answer = make_app().test_client().get(BOOKING_PATH, headers=headers)
     assert (answer.status_code, answer.json["code"]) == (401, "UNAUTHORIZED")
 
 

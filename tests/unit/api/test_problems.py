@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.domain.errors import KINDS, refusal
+from tests.unit.api.canned import BOOKING_PATH
 
 CORE = ["type", "title", "status", "detail", "instance", "code", "error", "request_id"]
 
@@ -15,7 +16,7 @@ CORE = ["type", "title", "status", "detail", "instance", "code", "error", "reque
 def test_every_refusal_of_the_table_is_a_problem_with_its_status(client: FlaskClient, services: Any, code: str) -> None:
     kind = KINDS[code]
     services.get.answer = refusal(code)
-    answer = client.get("/api/v1/bookings/x")
+    answer = client.get(f"/api/v1{BOOKING_PATH}")
     assert answer.status_code == kind.status
     assert answer.content_type == "application/problem+json"
     assert list(answer.json) == CORE
@@ -23,7 +24,7 @@ def test_every_refusal_of_the_table_is_a_problem_with_its_status(client: FlaskCl
     assert answer.json["title"] == answer.json["error"] == kind.title
     assert answer.json["status"] == kind.status
     assert answer.json["type"] == f"/errors#{code.lower().replace('_', '-')}"
-    assert answer.json["instance"] == "/api/v1/bookings/x"
+    assert answer.json["instance"] == f"/api/v1{BOOKING_PATH}"
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
     assert ("Retry-After" in answer.headers) == (kind.status in (429, 503))
     assert ("WWW-Authenticate" in answer.headers) == (kind.status == 401)
@@ -37,7 +38,7 @@ def test_every_type_is_explained_at_its_anchor(client: FlaskClient) -> None:
 
 def test_extensions_are_members_of_the_problem_and_replace_none(client: FlaskClient, services: Any) -> None:
     services.get.answer = refusal("INSUFFICIENT_SEATS", "Only one is left", available=1, status="confirmed")
-    answer = client.get("/bookings/x")
+    answer = client.get(BOOKING_PATH)
     assert answer.json["available"] == 1
     assert answer.json["detail"] == "Only one is left"
     assert answer.json["status"] == 409
@@ -56,7 +57,7 @@ def test_an_unknown_route_is_not_found_and_never_a_redirect(client: FlaskClient,
 
 
 def test_a_wrong_method_is_405_and_allow_lists_the_right_ones(client: FlaskClient) -> None:
-    answer = client.put("/bookings/x")
+    answer = client.put(BOOKING_PATH)
     assert (answer.status_code, answer.json["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert {"GET", "DELETE"} <= set(answer.headers["Allow"].split(", "))
 
@@ -70,7 +71,7 @@ def test_a_bug_is_500_with_nothing_of_it_and_is_logged_whole(
 ) -> None:
     services.get.answer = ZeroDivisionError("the insides")
     with caplog.at_level(logging.ERROR):
-        answer = client.get("/bookings/x", headers={"X-Request-ID": "request-0815"})
+        answer = client.get(BOOKING_PATH, headers={"X-Request-ID": "request-0815"})
     assert (answer.status_code, answer.json["code"]) == (500, "INTERNAL_ERROR")
     assert answer.json["request_id"] == "request-0815"
     assert "insides" not in answer.text
@@ -80,4 +81,4 @@ def test_a_bug_is_500_with_nothing_of_it_and_is_logged_whole(
 
 def test_an_exhausted_stack_is_a_bug_too_and_no_crash(client: FlaskClient, services: Any) -> None:
     services.get.answer = RecursionError()
-    assert client.get("/bookings/x").status_code == 500
+    assert client.get(BOOKING_PATH).status_code == 500
