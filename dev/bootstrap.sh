@@ -17,6 +17,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 python_is_fit() {
     "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
+venv_is_good() {    # A venv remembers where it was made: one that was moved, or whose Python is gone, is made anew.
+    [ "$(cat .venv/.made-in 2>/dev/null)" = "$PWD" ] && python_is_fit .venv/bin/python
+}
 find_python() {
     local candidate
     for candidate in "${PYTHON:-python3}" /usr/bin/python3 python3.13 python3.12 python3.11; do
@@ -55,7 +58,7 @@ need() { packages+=("$1"); lines+=("  $2"); }
 would_like() { optional+=("$1"); lines+=("  $2"); }
 
 list_missing() {
-    find_python >/dev/null || { need python3 "Python 3.11 or newer"; need python3-venv "Python's venv module with ensurepip"; }
+    venv_is_good || find_python >/dev/null || { need python3 "Python 3.11 or newer"; need python3-venv "Python's venv module with ensurepip"; }
     have curl || need curl "curl"
     have psql || need postgresql-client "psql, PostgreSQL's client"
     if wants DATABASE_URL && ! postgres_bin >/dev/null; then need postgresql "PostgreSQL 15 or newer (initdb and postgres on the PATH)"; fi
@@ -119,15 +122,13 @@ pip() {    # pip's own report, one line a package
         sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e 's/^Successfully installed.*/    installed/p'
 }
 virtual_environment() {
-    local python made_for
-    python="$(find_python)" || { echo "No Python 3.11 or newer with venv and ensurepip was found."; exit 1; }
-    # A venv remembers where it was made: one that was moved, or whose Python is gone, is made anew.
-    made_for="$PWD $("$python" -c 'import sys; print(sys.version_info[:2])')"
-    if [ "$(cat .venv/.made-for 2>/dev/null)" != "$made_for" ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    local python
+    if ! venv_is_good; then
+        python="$(find_python)" || { echo "No Python 3.11 or newer with venv and ensurepip was found."; exit 1; }
         say "Making .venv with $("$python" --version)"
         rm -rf .venv
         "$python" -m venv .venv
-        echo "$made_for" >.venv/.made-for
+        echo "$PWD" >.venv/.made-in
     fi
     install_once runtime "the runtime (requirements.txt)" requirements.txt -- -r requirements.txt
     if [ "$purpose" = tools ]; then

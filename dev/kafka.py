@@ -77,6 +77,8 @@ class Kafka(Process):
 
     def ready(self) -> bool:
         """Does it answer a request for metadata?"""
+        if ports.is_free(int(self.bootstrap_servers.rpartition(":")[2])):
+            return False  # nobody listens yet: spares the broker the processor time that the client would take
         logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a refused connection is no news while we wait
         try:
             admin = KafkaAdminClient(

@@ -3,7 +3,7 @@
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -57,9 +57,9 @@ def complete(given: Mapping[str, str], remembered: Mapping[str, str]) -> dict[st
     return values
 
 
-def differ(running: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def differ(running: Mapping[str, str], wanted: Mapping[str, str], names: Iterable[str] = COMPARED) -> bool:
     """Was a running process told something else than it would be told now?"""
-    return any(name in wanted and running.get(name) != wanted[name] for name in COMPARED)
+    return any(name in wanted and running.get(name) != wanted[name] for name in names)
 
 
 def environment() -> dict[str, str]:

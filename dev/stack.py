@@ -67,13 +67,13 @@ class Stack:
             self.settings.clear()
             self.settings.update(settings.complete(given, settings.read(self.env_file)))
             self._start_servers(given)
-            for process in (self.web, self.worker):
+            for process in (self.worker, self.web):
                 self._stop_if_outdated(process)
-            if not self.web.running:
-                self._migrate()
+            # The worker first: it opens the shards that a restarted Redis has closed, and it alone can then also read
+            # what Kafka still holds of them.
+            self._start(self.worker)
             self._start(self.web)
             self._write_env()
-            self._start(self.worker)
             self.web.wait_until_ready()
             if not self.worker.running:
                 raise ProcessFailed(with_tail("The worker ended right after its start.", self.worker.log))
@@ -98,28 +98,36 @@ class Stack:
         return running
 
     def _start_servers(self, given: Mapping[str, str]) -> None:
-        """Own servers at the same time, for those whose address is not given."""
+        """Own servers, at the same time, for those whose address is not given; migrates while Kafka still starts."""
         addresses: list[tuple[str, Process, Callable[[], str]]] = [
             ("DATABASE_URL", self.postgres, self.postgres.url),
             ("REDIS_URL", self.redis, lambda: self.redis.url),
+            ("KAFKA_BOOTSTRAP_SERVERS", self.kafka, lambda: self.kafka.bootstrap_servers),
         ]
-        # Somebody who sourced .run/env gives us our own address.
-        own = [item for item in addresses if not given.get(item[0]) or given[item[0]] == _or_nothing(item[2])]
-        kafka = given.get("KAFKA_BOOTSTRAP_SERVERS")
-        own_kafka = kafka is None or (kafka != "" and kafka == _or_nothing(lambda: self.kafka.bootstrap_servers))
-        servers = [server for _, server, _ in own] + ([self.kafka] if own_kafka else [])
-        if servers and not all(server.running for server in servers):
-            self._say(f"starting {', '.join(server.name for server in servers)}")
+        # Somebody who sourced .run/env gives us our own address. An empty one for Kafka means: without.
+        own = {
+            name: (server, address)
+            for name, server, address in addresses
+            if not given.get(name) or given[name] == _or_nothing(address)
+        }
+        if given.get("KAFKA_BOOTSTRAP_SERVERS") == "":
+            del own["KAFKA_BOOTSTRAP_SERVERS"]
+        missing = [server.name for server, _ in own.values() if not server.running]
+        if missing:
+            self._say(f"starting {', '.join(missing)}")
         with ThreadPoolExecutor() as pool:
-            futures = [pool.submit(self._bring_up, server) for _, server, _ in own]
-            if own_kafka:
-                self.settings["KAFKA_BOOTSTRAP_SERVERS"] = self._bring_up_kafka()
-            for future in futures:
-                future.result()
-        for name, _, url in own:
-            self.settings[name] = url()
-        if self.settings["DATABASE_URL"] == _or_nothing(self.postgres.url):
-            self.postgres.create_database(DATABASE)
+            kafka = pool.submit(self._bring_up_kafka) if own.pop("KAFKA_BOOTSTRAP_SERVERS", None) else None
+            stores = [pool.submit(self._bring_up, server) for server, _ in own.values()]
+            for store in stores:
+                store.result()
+            for name, (_, address) in own.items():
+                self.settings[name] = address()
+            if "DATABASE_URL" in own:
+                self.postgres.create_database(DATABASE)
+            if not self.web.running or self._outdated(self.web, "DATABASE_URL"):
+                self._migrate()
+            if kafka is not None:
+                self.settings["KAFKA_BOOTSTRAP_SERVERS"] = kafka.result()
 
     def _bring_up(self, server: Process) -> None:
         since = time.monotonic()
@@ -152,9 +160,13 @@ class Stack:
         return True
 
     def _stop_if_outdated(self, process: Process) -> None:
-        if process.running and settings.differ(process.running_environment(), self.settings):
+        if process.running and self._outdated(process, *settings.COMPARED):
             self._say(f"{process.name} is started again, with the new settings")
             process.stop()
+
+    def _outdated(self, process: Process, *names: str) -> bool:
+        """Was it told something else than it would be told now?"""
+        return settings.differ(process.running_environment(), self.settings, names)
 
     def _migrate(self) -> None:
         self._say("migrating")
