@@ -1,6 +1,7 @@
 """gunicorn, and why each value is what it is. Read by `gunicorn wsgi:app` from the working directory."""
 
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def on_starting(server: Any) -> None:
         print(bad, file=sys.stderr)
         sys.exit(1)
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
+    _admit_as_many_files_as_connections()
     _prepare_metrics()
 
 
@@ -67,11 +69,31 @@ def _prepare_metrics() -> None:
     given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     # After SIGUSR2 the new master inherits the directory of the old one, which is still in use.
     if given is None or Path(given).name.startswith(_METRICS_PREFIX):
-        _metrics_of_ours = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS_PREFIX)
+        _remove_left_over_metrics()
+        _metrics_of_ours = tempfile.mkdtemp(prefix=f"{_METRICS_PREFIX}{os.getpid()}-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_of_ours
         return
     Path(given).mkdir(parents=True, exist_ok=True)
     for left_over in Path(given).glob("*.db"):
         left_over.unlink()
+
+
+def _remove_left_over_metrics() -> None:
+    """Of masters that were killed before they could clean up; each directory names the master that made it."""
+    for left_over in Path(tempfile.gettempdir()).glob(f"{_METRICS_PREFIX}*-*"):
+        master = left_over.name.removeprefix(_METRICS_PREFIX).partition("-")[0]
+        if not Path("/proc", master).exists():
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _admit_as_many_files_as_connections() -> None:
+    """Shells give 1024 open files by default, and each connection is one. The workers inherit what is set here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = worker_connections + 1024
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def post_worker_init(worker: Any) -> None:

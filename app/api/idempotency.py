@@ -8,13 +8,23 @@ from typing import Any, Final, TypeVar, cast
 
 from flask import request
 
-from app.api.contract import refuses
+from app.api.contract import documented, refuses
 from app.domain.errors import refusal
 from app.domain.model import Order
 
 HEADERS: Final = ("Idempotency-Key", "X-Idempotency-Key")
 PATTERN: Final = "^[\\x21-\\x7e]{1,255}$"
 _VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_PARAMETERS: Final = [
+    {
+        "in": "header",
+        "name": name,
+        "description": "Makes a retry safe: 1 to 255 visible ASCII characters, the same for every try",
+        "schema": {"type": "string", "pattern": PATTERN},
+        "example": "order-4711-1",
+    }
+    for name in HEADERS
+]
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -41,4 +51,4 @@ def keyed(view: V) -> V:
         key = agreed(order.idempotency_key, *(request.headers.get(name) for name in HEADERS))
         return view(replace(order, idempotency_key=key), **arguments)
 
-    return cast(V, refuses("IDEMPOTENCY_KEY_INVALID")(with_key))
+    return cast(V, refuses("IDEMPOTENCY_KEY_INVALID")(documented(with_key, parameters=_PARAMETERS)))

@@ -7,6 +7,7 @@ import jwt
 from flask import current_app
 from flask.cli import AppGroup
 
+from app.domain.errors import Refusal
 from app.settings import Settings
 
 ops = AppGroup("ops", help="What an operator does by hand.")
@@ -52,5 +53,7 @@ def rebuild(shard: int | None) -> None:
     try:
         for number in range(settings.shards) if shard is None else [shard]:
             click.echo(f"shard {number}: {'open' if rebuild_one(number) else 'somebody else is at it'}")
+    except Refusal as refused:
+        raise click.ClickException(str(refused)) from None
     finally:
         wiring.close()

@@ -92,6 +92,8 @@ def test_reserve_documents_what_reserve_may_refuse(document: dict[str, Any]) -> 
     responses = document["paths"]["/api/v1/bookings/reserve"]["post"]["responses"]
     assert set(responses) == {"201", "400", "401", "404", "409", "413", "415", "422", "500", "503"}
     assert set(responses["503"]["headers"]) == {"Retry-After"}
+    parameters = document["paths"]["/api/v1/bookings/reserve"]["post"]["parameters"]
+    assert {p["name"] for p in parameters} == {"Idempotency-Key", "X-Idempotency-Key"}
     assert set(responses["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
 
 
