@@ -93,8 +93,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def takes(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
         """Gives the view what `schema` loads from the body, as its first argument."""
 
+        # One instance for all requests: given the class, webargs would make one for each.
+        instance = schema()
+
         def decorate(view: V) -> V:
-            loaded: V = self.arguments(schema, required=required)(view)
+            loaded: V = self.arguments(instance, required=required)(view)
             return refuses(*OF_A_BODY)(loaded)
 
         return decorate
