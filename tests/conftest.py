@@ -6,8 +6,10 @@ a test that disturbs a server puts it back (resume, start, wait_until_ready) bef
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,6 +23,16 @@ from tests.support import servers
 ADMIN_TOKEN = "admin-token-of-the-tests"
 _TEMPLATE = "migrated"
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """`kill`, a CI's time limit or a closed terminal end the session as Ctrl-C does: with its servers stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 @pytest.fixture(scope="session")
