@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,8 @@ class Wiring:
     settings: Settings
     time_limit: TimeLimit = lambda seconds: nullcontext()
     now: Callable[[], int] | None = None
+    statement_timeout_s: float | None = None
+    """Where nobody waits for an answer, a batch may take longer than `POSTGRES_TIMEOUT_MS`."""
     reopens: bool = False
     """Whether this process rebuilds the closed shards that it meets. The worker has a loop of its own for that."""
 
@@ -50,7 +52,11 @@ class Wiring:
         self.shards = range(settings.shards)
         self.redis = Redis(settings.redis_url, settings.redis_pool_size, settings.redis_timeout_ms / 1000)
         self.postgres = Postgres(
-            settings.database_url, settings.postgres_pool_size, settings.postgres_timeout_ms / 1000, self.time_limit
+            settings.database_url,
+            settings.postgres_pool_size,
+            timeout_s=self.statement_timeout_s or settings.postgres_timeout_ms / 1000,
+            wait_s=settings.postgres_timeout_ms / 1000,
+            time_limit=self.time_limit,
         )
         self.ledger = PostgresLedger(self.postgres, settings.shards)
         self.epochs = Epochs(self.ledger.epochs)
@@ -83,7 +89,7 @@ class Wiring:
     def closed_shards(self) -> list[int]:
         """Shards that do not sell now. Raises `SERVICE_UNAVAILABLE`."""
         reservations, ledger = self._rebuilding
-        return [shard for shard, epoch in ledger.epochs().items() if not reservations.is_open(shard, epoch)]
+        return reservations.closed(ledger.epochs())
 
     def sweep_old_spaces(self) -> int:
         """Removes what rebuilds have left behind; answers how many keys. Raises `SERVICE_UNAVAILABLE`."""
@@ -91,18 +97,14 @@ class Wiring:
         return reservations.sweep_old_spaces(ledger.epochs())
 
     def health(self) -> dict[str, str]:
-        """ "ok", or what is wrong, for redis, postgres and shards."""
-
-        def shards() -> str | None:
-            closed = self.closed_shards()
-            return f"closed: {', '.join(map(str, closed))}" if closed else None
-
-        checks: dict[str, Callable[[], object]] = {
-            "redis": self.redis.run_id,
-            "postgres": self.ledger.epochs,
-            "shards": shards,
-        }
-        return {name: _verdict(check) for name, check in checks.items()}
+        """What is wrong with redis, postgres and shards; "ok" where nothing is."""
+        health = {"redis": _health(self.redis.run_id), "postgres": _health(self.ledger.epochs)}
+        if set(health.values()) != {"ok"}:
+            return health | {"shards": "not known"}
+        closed = self.closed_shards()
+        for shard in closed:
+            self._met_closed(shard)  # a process that is not ready gets no requests that could meet it
+        return health | {"shards": f"closed: {', '.join(map(str, closed))}" if closed else "ok"}
 
     def _met_closed(self, shard: int) -> None:
         """Somebody may have rebuilt it a moment ago: then its new epoch is all that we miss."""
@@ -128,12 +130,12 @@ class Wiring:
         self.redis.close()
 
 
-def _verdict(check: Callable[[], object]) -> str:
+def _health(check: Callable[[], object]) -> str:
     try:
-        complaint = check()
+        check()
     except Refusal as refused:
         return refused.detail
-    return complaint if isinstance(complaint, str) and complaint.startswith("closed") else "ok"
+    return "ok"
 
 
 def build(settings: Settings) -> Wiring:
@@ -143,10 +145,10 @@ def build(settings: Settings) -> Wiring:
 
 def build_worker(settings: Settings) -> Wiring:
     """For the worker, which has nobody waiting: its batches may take longer than a request."""
-    return Wiring(replace(settings, postgres_timeout_ms=max(settings.postgres_timeout_ms, _WORKER_TIMEOUT_MS)))
+    return Wiring(settings, statement_timeout_s=max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S))
 
 
-_WORKER_TIMEOUT_MS = 30_000
+_WORKER_TIMEOUT_S = 30
 
 
 def _time_limit() -> TimeLimit:

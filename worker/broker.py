@@ -114,9 +114,8 @@ class Broker:
     def consumer(self, group: str, max_records: int, topic: str | None = None) -> Any:
         """A member of `group` subscribed to `topic`; without one, a reader that is to be assigned its partitions and
         joins nothing. Offsets are committed by hand only. Raises `KafkaError`."""
-        return _made(
+        consumer = _made(
             KafkaConsumer,
-            *([topic] if topic else []),
             **self._common,
             group_id=group,
             enable_auto_commit=False,
@@ -129,6 +128,11 @@ class Broker:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+        if topic:
+            # The partitions first: a group that is joined before they are known is assigned none, and moves again.
+            consumer.partitions_for_topic(topic)
+            consumer.subscribe([topic])
+        return consumer
 
 
 __all__ = ["Broker", "KafkaError"]

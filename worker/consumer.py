@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from kafka import TopicPartition
-from kafka.errors import CommitFailedError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, RebalanceInProgressError, UnknownMemberIdError
 from kafka.structs import OffsetAndMetadata
 
 from app.domain.errors import Refusal
@@ -34,9 +34,17 @@ CLOSE_TIMEOUT_MS: Final = 1_500
 ROUND_SECONDS: Final = 10.0
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 2.0
-# poll() is silent while the broker is away: with nothing to read we ask.
-PROBE_SECONDS: Final = 15.0
+# poll() is silent while the broker is away, and also when the group goes on without us: with nothing to read we ask.
+PROBE_SECONDS: Final = 5.0
 PROBE_TIMEOUT_MS: Final = 2_000
+# Without a partition for so long we join anew; a spare worker, which gets none, tries less and less often.
+FIRST_IDLE_SECONDS: Final = 10.0
+LONGEST_IDLE_SECONDS: Final = 300.0
+
+
+class NoLongerMember(KafkaError):  # type: ignore[misc]
+    """The group goes on without us although the client does not know it (kafka-python 3.0.12: a poll whose time is up
+    between JoinGroup and SyncGroup leaves the group's leader without heartbeats, for ever)."""
 
 
 class DeadLetters(Protocol):
@@ -85,6 +93,7 @@ class Consumer:
         self._kafka = kafka
         self._store = Outage(f"what the {name} writes to")
         self._publisher = Publisher(broker, stop)
+        self.idle_s = FIRST_IDLE_SECONDS
         self.done = 0
         self.poisoned = 0
 
@@ -148,6 +157,7 @@ class _Life:
         self._uncommitted: dict[Any, int] = {}
         self._late_at = 0.0
         self._probe_at = time.monotonic() + PROBE_SECONDS
+        self._idle_since = time.monotonic()
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -216,20 +226,37 @@ class _Life:
         self._owner.reachable()
 
     def _probe(self, heard: bool) -> None:
+        """Committing where we are anyway is what only a member may do. Raises `NoLongerMember`."""
         now = time.monotonic()
         if heard:
             self._probe_at = now + PROBE_SECONDS
         elif now >= self._probe_at:
             self._probe_at = now + PROBE_SECONDS
-            assigned = list(self._consumer.assignment() or ())
             try:
-                self._consumer.end_offsets(assigned[:1] or [self._any()], timeout_ms=PROBE_TIMEOUT_MS)
+                self._prove_membership(now)
                 self._owner.reachable()
+            except (CommitFailedError, RebalanceInProgressError, UnknownMemberIdError) as error:
+                raise NoLongerMember(str(error)) from error
+            except NoLongerMember:
+                raise
             except KafkaError as error:
                 self._owner.unreachable(error)
 
-    def _any(self) -> Any:
-        return TopicPartition(next(iter(self._consumer.subscription())), 0)
+    def _prove_membership(self, now: float) -> None:
+        assigned = list(self._consumer.assignment() or ())
+        if assigned:
+            self._idle_since, self._owner.idle_s = now, FIRST_IDLE_SECONDS
+            positions = {
+                partition: self._consumer.position(partition, timeout_ms=PROBE_TIMEOUT_MS) for partition in assigned
+            }
+            here = {p: OffsetAndMetadata(at, "", -1) for p, at in positions.items() if at is not None}
+            self._consumer.commit(here, timeout_ms=PROBE_TIMEOUT_MS)
+        elif now - self._idle_since >= self._owner.idle_s:
+            self._owner.idle_s = min(self._owner.idle_s * 2, LONGEST_IDLE_SECONDS)
+            raise NoLongerMember("no partition was assigned")
+        else:
+            partition = TopicPartition(next(iter(self._consumer.subscription())), 0)
+            self._consumer.end_offsets([partition], timeout_ms=PROBE_TIMEOUT_MS)
 
 
 def _dead(topic: str, poisoned: Poisoned) -> Message:

@@ -13,8 +13,7 @@ from typing import Any, Final, Protocol
 
 from app.domain.ids import shard_of_event
 from app.domain.model import Facts, Learned
-from app.domain.ports import Entry
-from app.stores.recorder import KINDS
+from app.domain.ports import ENTRY_KINDS, Entry
 
 LOG_VERSION: Final = 1
 SOURCE: Final = "/holdfast"
@@ -91,7 +90,7 @@ def check_entry(entry: Any) -> str | None:
     if not isinstance(entry, dict):
         return "the entry is not an object"
     kind = entry.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in ENTRY_KINDS:
         return f"kind {kind!r} is unknown"
     if not isinstance(seq := entry.get("seq"), str) or not _SEQ.fullmatch(seq):
         return "`seq` is not `epoch-number`"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from app.domain.errors import Refusal
+from app.domain.errors import Refusal, Unrecordable
 from app.domain.model import Learned
 from app.domain.ports import Entry, Recorder
 from worker.events import Poison, Settling, check_entry, decode_event, decode_log, encode_log
@@ -66,13 +66,11 @@ class Settle(Protocol):
 def refused_for_its_data(error: Exception) -> bool:
     """Whether asking again can never help, because it is the message that is wrong.
 
-    A refusal other than "unavailable" is one, and so are the recorder's `ValueError` and what the driver calls a data
-    or integrity error (by name: only the stores know the driver). Anything else is a bug or a wrong deployment: it must
-    not turn good messages into dead letters, so it is logged whole, and tried again until somebody has repaired it."""
+    Anything but a definite refusal or `Unrecordable` is a bug or a wrong deployment: it must not turn good messages
+    into dead letters, so it is logged whole, and tried again until somebody has repaired it."""
     if isinstance(error, Refusal):
         return error.kind.code != "SERVICE_UNAVAILABLE"
-    names = {base.__name__ for base in type(error).__mro__}
-    return not names.isdisjoint({"ValueError", "DataError", "IntegrityError"})
+    return isinstance(error, Unrecordable)
 
 
 class RecordReservations:

@@ -6,7 +6,7 @@ left nothing behind, and any number of relays at once produce duplicates but nev
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from app.domain.errors import Refusal
@@ -32,7 +32,7 @@ RETRY_SECONDS: Final = 0.5
 class ShardOutboxes(Protocol):
     """Redis' outboxes, one stream a shard."""
 
-    def read(self, shard: int, limit: int) -> Sequence[Entry]: ...
+    def heads(self, shards: Sequence[int], limit: int) -> Mapping[int, Sequence[Entry]]: ...
     def acknowledge(self, shard: int, last_seq: str) -> None: ...
 
 
@@ -108,7 +108,8 @@ class LogRelay(Relay):
         self._topic = topics.reservation_log
 
     def turn(self) -> int:
-        heads = self._heads()
+        read = self._outbox.heads(self._shards, ENTRIES_PER_RECORD)
+        heads = [fitting(self._topic, shard, entries) for shard, entries in read.items()]
         if not heads:
             return 0
         results = self._publish([message for _, _, message in heads])
@@ -120,23 +121,6 @@ class LogRelay(Relay):
         if any(results):
             raise next(error for error in results if error is not None)
         return carried
-
-    def _heads(self) -> list[tuple[int, Sequence[Entry], Message]]:
-        heads: list[tuple[int, Sequence[Entry], Message]] = []
-        for shard in self._shards:
-            try:
-                entries = self._outbox.read(shard, ENTRIES_PER_RECORD)
-            except Refusal as refused:
-                # One shard that cannot be read does not stop the others; when Redis is away none can.
-                if refused.kind.code != "SERVICE_UNAVAILABLE":
-                    raise
-                if not heads:
-                    raise
-                self._store.down(refused.detail)
-                break
-            if entries:
-                heads.append(fitting(self._topic, shard, entries))
-        return heads
 
 
 class RowRelay(Relay):

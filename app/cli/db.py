@@ -7,7 +7,18 @@ from flask.cli import AppGroup
 from app.settings import Settings
 from app.stores import schema
 
-db = AppGroup("db", help="The schema of Postgres.")
+
+class _Schema(AppGroup):
+    """Says in one sentence what the database said, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except schema.SchemaError as error:
+            raise click.ClickException(str(error).strip()) from error
+
+
+db = _Schema("db", help="The schema of Postgres.")
 
 
 def _settings() -> Settings:

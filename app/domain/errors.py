@@ -103,7 +103,6 @@ KINDS: Final = _table(
         503,
         "Service unavailable",
         "Redis or Postgres down, slow, frozen for rebuild, or overloaded; always with `Retry-After`",
-        sqlstate="SE503",
     ),
     Kind("INTERNAL_ERROR", 500, "Internal error", "a bug; carries the request id, never a traceback"),
 )
@@ -122,6 +121,10 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind.code}: {self.detail}"
+
+
+class Unrecordable(Exception):
+    """Data that no retry can make acceptable: what carries it is poisonous."""
 
 
 def refusal(code: str, detail: str | None = None, **extensions: Any) -> Refusal:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from app.domain.model import Booking, Decision, Event, Held, Learned, Order, Pin, Seats, Seen, Swept, Zone
 
 Entry = Mapping[str, Any]
-"""One entry of a shard's outbox, as `lua/include/outbox.lua` writes it, numbers as integers, with its `seq`."""
+"""One entry of a shard's outbox, as `lua/include/outbox.lua` writes it, with its `seq`; values are text."""
+
+ENTRY_KINDS: Final = ("created", "released", "expired")
+"""In the order in which a batch is recorded: a booking's beginning comes before its end."""
 
 
 class Reservations(Protocol):
@@ -49,7 +52,8 @@ class Ledger(Protocol):
 class Recorder(Protocol):
     """Postgres, seen by the consumer: the write-behind functions. Only forward transitions; repeats change nothing."""
 
-    def record(self, entries: Sequence[Entry]) -> None: ...
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Raises `SERVICE_UNAVAILABLE`; `Unrecordable` if an entry among them can never be recorded."""
 
 
 class RebuildableLedger(Protocol):

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from app.domain.errors import Unrecordable
 from app.domain.ports import Entry, Log, RebuildableLedger, RebuildableReservations, Recorder
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,17 @@ class Rebuild:
     def _record(self, shard: int, source: str, batches: Iterable[Sequence[Entry]]) -> None:
         count = 0
         for batch in batches:
-            self.recorder.record(batch)
-            count += len(batch)
+            count += self._record_good(batch)
         log.info("shard %d: %d entries of the %s recorded", shard, count, source)
+
+    def _record_good(self, batch: Sequence[Entry]) -> int:
+        """Passes over what can never be recorded: a poisonous entry must not keep its shard closed. It stays where it
+        is, and the consumer buries it when it comes to it."""
+        try:
+            self.recorder.record(batch)
+        except Unrecordable as poison:
+            if len(batch) > 1:
+                return sum(self._record_good([entry]) for entry in batch)
+            log.warning("an entry is passed over: %s", poison)
+            return 0
+        return len(batch)

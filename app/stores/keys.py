@@ -3,6 +3,8 @@
 Every key of a shard carries the hash tag `{NN}`, so that Redis Cluster keeps a shard, and its scripts, on one node.
 """
 
+from typing import Final
+
 
 def epoch(shard: int) -> str:
     """String: "<epoch> <run_id>" that the shard was installed under."""
@@ -19,11 +21,11 @@ def outbox(shard: int) -> str:
     return f"{{{shard:02}}}:outbox"
 
 
-def spaces(shard: int) -> str:
-    """Pattern of every key that carries an epoch."""
-    return f"{{{shard:02}}}:[0-9]*"
+SPACES: Final = "{[0-9]*}:[0-9]*:*"
+"""Pattern of every key that carries an epoch."""
 
 
-def epoch_of(key: str) -> int:
-    """The epoch that a key matched by `spaces` carries."""
-    return int(key.split(":", 2)[1])
+def shard_and_epoch_of(key: str) -> tuple[int, int]:
+    """Of a key that `SPACES` matches."""
+    shard, epoch, _ = key.split(":", 2)
+    return int(shard[1:-1]), int(epoch)

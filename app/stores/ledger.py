@@ -7,7 +7,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from app.domain import money
-from app.domain.ids import shard_of_event
+from app.domain.ids import is_booking_id, shard_of_event
 from app.domain.model import Booking, Decision, Event, Learned, Pin, Zone
 from app.stores.postgres import Postgres
 
@@ -34,6 +34,8 @@ class PostgresLedger:
         return [_decision(row) for row in rows]
 
     def get_booking(self, booking_id: str) -> Booking | None:
+        if not is_booking_id(booking_id):
+            return None
         ((booking,),) = self._postgres.rows("SELECT booking.get_booking(p_booking_id => %s)", [booking_id])
         return Booking(**booking) if booking else None
 

@@ -73,6 +73,12 @@ class Redis:
             connection.send_command(*words)
             return connection.read_response()
 
+    def pipeline(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Runs plain commands in one round trip; answers all replies. Raises `SERVICE_UNAVAILABLE` as `run` does."""
+        with self._connection() as connection:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [connection.read_response() for _ in commands]
+
     def run_id(self) -> str:
         """The server process at the other end of a connection. Raises `SERVICE_UNAVAILABLE`."""
         with self._connection() as connection:

@@ -22,9 +22,12 @@ class RedisOutbox:
     def read(self, shard: int, limit: int, after: str | None = None) -> list[dict[str, str]]:
         """Up to `limit` entries, the oldest first, each with its `seq` ("<epoch>-<n>"); those behind `after` if given.
         Raises `SERVICE_UNAVAILABLE`."""
-        start = f"({after}" if after else "-"
-        reply = self._redis.command("XRANGE", keys.outbox(shard), start, "+", "COUNT", limit)
-        return [{"seq": seq, **dict(zip(flat[::2], flat[1::2], strict=True))} for seq, flat in reply]
+        return _entries(self._redis.command(*_range(shard, limit, f"({after}" if after else "-")))
+
+    def heads(self, shards: Sequence[int], limit: int) -> dict[int, list[dict[str, str]]]:
+        """`read` of every shard, in one round trip; shards with nothing are left out. Raises `SERVICE_UNAVAILABLE`."""
+        replies = self._redis.pipeline([_range(shard, limit, "-") for shard in shards])
+        return {shard: _entries(reply) for shard, reply in zip(shards, replies, strict=True) if reply}
 
     def acknowledge(self, shard: int, last_seq: str) -> None:
         """Forgets everything up to and including `last_seq`. Raises `SERVICE_UNAVAILABLE`."""
@@ -34,6 +37,14 @@ class RedisOutbox:
     def length(self, shard: int) -> int:
         """How many entries wait. Raises `SERVICE_UNAVAILABLE`."""
         return int(self._redis.command("XLEN", keys.outbox(shard)))
+
+
+def _range(shard: int, limit: int, start: str) -> list[str | int]:
+    return ["XRANGE", keys.outbox(shard), start, "+", "COUNT", limit]
+
+
+def _entries(reply: list[Any]) -> list[dict[str, str]]:
+    return [{"seq": seq, **dict(zip(flat[::2], flat[1::2], strict=True))} for seq, flat in reply]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Calls functions in Postgres: a bounded pool in autocommit, one call one transaction. Translates driver errors."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -14,6 +15,17 @@ from app.domain.errors import BY_CONSTRAINT, BY_SQLSTATE, Refusal, refusal
 # SQLSTATEs by which a server says "not now": connection lost, out of resources, canceled, shutting down, lost a
 # deadlock, waited too long for a lock, read-only standby.
 _NOT_NOW = ("08", "53", "57", "58", "40", "55P03", "25006")
+# A host that has gone silent is given up after some ten seconds, not after the kernel's two hours.
+_CONNECTION: Final[dict[str, Any]] = {
+    "autocommit": True,
+    "connect_timeout": 2,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+# The pool reports each failed attempt to connect; what it means for a call reaches its caller as a refusal.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 ROLE = "holdfast_app"
 """May execute functions and read; whoever DATABASE_URL logs in as takes this role."""
 
@@ -21,14 +33,16 @@ ROLE = "holdfast_app"
 class Postgres:
     """One database. Safe for threads and greenlets. Open it after fork.
 
-    `timeout_s` bounds a call, seconds: the server ends the statement by itself, and `time_limit`, which raises
-    `TimeoutError` after so many seconds, ends the wait for a server that does not answer at all."""
+    `wait_s` bounds the wait for a connection, `timeout_s` a call, both in seconds: the server ends the statement by
+    itself, and `time_limit`, which raises `TimeoutError` after so many seconds, ends the wait for a server that does
+    not answer at all."""
 
     def __init__(
         self,
         url: str,
         pool_size: int,
         timeout_s: float,
+        wait_s: float,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
     ) -> None:
         self._url = url
@@ -39,8 +53,8 @@ class Postgres:
             min_size=1,
             max_size=pool_size,
             open=False,
-            timeout=timeout_s,
-            kwargs={"autocommit": True, "connect_timeout": max(2, round(timeout_s))},
+            timeout=wait_s,
+            kwargs=_CONNECTION,
             configure=lambda connection: _configure(connection, timeout_s),
             reconnect_timeout=0,  # a database that is away for long is asked again by the next call
         )
@@ -64,7 +78,7 @@ class Postgres:
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[psycopg.Connection[TupleRow]]:
         """A connection of its own, for what belongs to a session or takes long. `timeout_s` bounds each statement."""
-        with translated(), psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
+        with translated(), psycopg.connect(self._url, **_CONNECTION) as connection:
             _configure(connection, timeout_s)
             yield connection
 

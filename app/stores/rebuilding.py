@@ -25,9 +25,17 @@ class RedisRebuilding:
 
     def is_open(self, shard: int, epoch: int) -> bool:
         """Whether the shard sells at `epoch`, on this server, now. Raises `SERVICE_UNAVAILABLE`."""
+        return not self.closed({shard: epoch})
+
+    def closed(self, epochs: Mapping[int, int]) -> list[int]:
+        """The shards that do not sell at these epochs, all asked in one round trip. Raises `SERVICE_UNAVAILABLE`."""
         run_id = self._redis.run_id()
-        installed, frozen = self._redis.command("MGET", keys.epoch(shard), keys.freeze(shard))
-        return installed == f"{epoch} {run_id}" and frozen is None
+        replies = self._redis.pipeline([["MGET", keys.epoch(shard), keys.freeze(shard)] for shard in epochs])
+        return [
+            shard
+            for (shard, epoch), (installed, frozen) in zip(epochs.items(), replies, strict=True)
+            if installed != f"{epoch} {run_id}" or frozen is not None
+        ]
 
     def freeze(self, shard: int, token: str) -> str:
         """Stops the shard; answers the run_id of the server that is to be filled."""
@@ -60,17 +68,13 @@ class RedisRebuilding:
 
     def sweep_old_spaces(self, epochs: Mapping[int, int]) -> int:
         """Removes the keys of epochs before `epochs`; answers how many. Raises `SERVICE_UNAVAILABLE`."""
-        removed = 0
-        for shard, epoch in epochs.items():
-            cursor = "0"
-            while True:
-                cursor, found = self._redis.command("SCAN", cursor, "MATCH", keys.spaces(shard), "COUNT", 1000)
-                old = [key for key in found if keys.epoch_of(key) < epoch]
-                if old:
-                    removed += int(self._redis.command("UNLINK", *old))
-                if cursor == "0":
-                    break
-        return removed
+        removed, cursor = 0, "0"
+        while True:
+            cursor, found = self._redis.command("SCAN", cursor, "MATCH", keys.SPACES, "COUNT", 1000)
+            old = [key for key in found if _is_old(key, epochs)]
+            removed += sum(self._redis.pipeline([["UNLINK", key] for key in old])) if old else 0
+            if cursor == "0":
+                return removed
 
     def _last_steps(self, name: str, shard: int, run_id: str, *arguments: str) -> None:
         def on_the_same_server(actual: str) -> Sequence[str]:
@@ -80,6 +84,11 @@ class RedisRebuilding:
 
         if self._redis.run(name, keys.epoch(shard), on_the_same_server) != ["OK"]:
             raise refusal("SERVICE_UNAVAILABLE", "Another rebuild has taken over")
+
+
+def _is_old(key: str, epochs: Mapping[int, int]) -> bool:
+    shard, epoch = keys.shard_and_epoch_of(key)
+    return epoch < epochs.get(shard, 0)
 
 
 def _with_digest(row: Mapping[str, Any]) -> Mapping[str, Any]:

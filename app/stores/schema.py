@@ -11,6 +11,12 @@ from yoyo import get_backend, read_migrations
 from yoyo.backends import DatabaseBackend
 
 SQL: Final = Path(__file__).resolve().parents[2] / "sql"
+
+
+class SchemaError(Exception):
+    """The database refused, or could not be reached; the message is its own."""
+
+
 _SCHEMA_LOCK: Final = "SELECT pg_advisory_lock(3, 0)"
 _FUNCTIONS_OF_SCHEMA: Final = """
     SELECT p.proname, p.oid::regprocedure::text
@@ -25,7 +31,7 @@ _GRANTS: Final = """
 
 def migrate(database_url: str, shards: int = 16) -> None:
     """Brings the database to this version: migrations, functions, the number of shards. Safe at any time, from any
-    number of deploys at once. Raises psycopg's errors."""
+    number of deploys at once. Raises `SchemaError`."""
     with _alone(database_url) as connection:
         with _backend(database_url) as backend:
             migrations = read_migrations(str(SQL / "migrations"))
@@ -35,22 +41,22 @@ def migrate(database_url: str, shards: int = 16) -> None:
 
 
 def rollback(database_url: str, steps: int = 1) -> None:
-    """Takes the last `steps` migrations back, with their data. Raises psycopg's errors."""
+    """Takes the last `steps` migrations back, with their data. Raises `SchemaError`."""
     with _alone(database_url), _backend(database_url) as backend:
         migrations = backend.to_rollback(read_migrations(str(SQL / "migrations")))
         backend.rollback_migrations(migrations[:steps])
 
 
 def status(database_url: str) -> list[tuple[str, bool]]:
-    """Each migration and whether it is applied. Raises psycopg's errors."""
-    with _backend(database_url) as backend:
+    """Each migration and whether it is applied. Raises `SchemaError`."""
+    with _translated(), _backend(database_url) as backend:
         migrations = read_migrations(str(SQL / "migrations"))
         waiting = {migration.id for migration in backend.to_apply(migrations)}
         return [(migration.id, migration.id not in waiting) for migration in migrations]
 
 
 def load_functions(database_url: str) -> int:
-    """Replaces all functions in one transaction; answers how many there are. Raises psycopg's errors."""
+    """Replaces all functions in one transaction; answers how many there are. Raises `SchemaError`."""
     with _alone(database_url) as connection:
         return _load_functions(connection)
 
@@ -78,9 +84,17 @@ def _load_functions(connection: psycopg.Connection[Any]) -> int:
 @contextmanager
 def _alone(database_url: str) -> Iterator[psycopg.Connection[Any]]:
     """One deploy at a time, by a lock that falls with its connection."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with _translated(), psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
         connection.execute(_SCHEMA_LOCK)
         yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise SchemaError(error.diag.message_primary or str(error)) from error
 
 
 @contextmanager

@@ -21,8 +21,8 @@ class DiesBeforeAcknowledging:
     def __init__(self, outbox: Any) -> None:
         self._outbox = outbox
 
-    def read(self, *arguments: Any) -> Any:
-        return self._outbox.read(*arguments)
+    def __getattr__(self, reading: str) -> Any:
+        return getattr(self._outbox, reading)
 
     def acknowledge(self, *arguments: Any) -> None:
         raise Killed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import refusal
+from app.domain.errors import Unrecordable, refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Learned
 from app.domain.ports import Entry
@@ -16,10 +16,6 @@ from worker.handlers import Later, RecordReservations, SettleBookings, refused_f
 
 SHARDS = 16
 AWAY = refusal("SERVICE_UNAVAILABLE", "Postgres is away")
-
-
-class DataError(Exception):
-    """Named as the driver names it."""
 
 
 @dataclass
@@ -109,24 +105,24 @@ def test_a_poisonous_record_does_not_take_its_neighbours_with_it() -> None:
 
 
 def test_an_entry_that_postgres_refuses_does_not_take_its_neighbours_with_it() -> None:
-    store = Answering(lambda call: DataError("bad") if "1-2" in call else None)
+    store = Answering(lambda call: Unrecordable("bad") if "1-2" in call else None)
     outcome = RecordReservations(store)(of_log(entries(1, 2, 3)))
     assert store.calls == [["1-1", "1-2", "1-3"], ["1-1"], ["1-2"], ["1-3"]]
     assert outcome.done == 1
     (poisoned,) = outcome.poisoned
-    assert "DataError: bad" in poisoned.cause
+    assert "Unrecordable: bad" in poisoned.cause
     assert [entry["seq"] for entry in json.loads(poisoned.payload)["entries"]] == ["1-2"]
 
 
 def test_the_refused_entries_of_one_record_are_one_dead_letter_that_can_be_sent_again() -> None:
     batch = entries(1, 2) + entries(3, kind="teleported")
-    store = Answering(lambda call: DataError("bad") if "1-1" in call else None)
+    store = Answering(lambda call: Unrecordable("bad") if "1-1" in call else None)
     (poisoned,) = RecordReservations(store)(of_log(batch)).poisoned
     payload = json.loads(poisoned.payload)
     assert (payload["v"], payload["shard"]) == (1, 1)
     assert sorted(entry["seq"] for entry in payload["entries"]) == ["1-1", "1-3"]
     assert "teleported" in poisoned.cause
-    assert "DataError" in poisoned.cause
+    assert "Unrecordable" in poisoned.cause
 
 
 def test_a_bug_is_no_poison_and_makes_no_dead_letters() -> None:
@@ -139,7 +135,7 @@ def test_a_bug_is_no_poison_and_makes_no_dead_letters() -> None:
 
 
 def test_postgres_going_away_between_two_single_entries_repeats_the_whole_batch() -> None:
-    answers = iter([DataError("bad"), None, AWAY])
+    answers = iter([Unrecordable("bad"), None, AWAY])
     with pytest.raises(Later):
         RecordReservations(Answering(lambda call: next(answers)))(of_log(entries(1, 2)))
 
