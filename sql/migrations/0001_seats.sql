@@ -1,5 +1,6 @@
 -- The tables of schema booking: every final state. All writes go through the functions of sql/functions.
 SET lock_timeout = '5s';
+SET statement_timeout = '60s';
 
 DO $$
 DECLARE
