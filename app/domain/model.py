@@ -42,6 +42,16 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class Transition:
+    """One line of a booking's history. `version` counts the booking's transitions from 1, over all epochs."""
+
+    version: int
+    status: Status
+    at_ms: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The answer to reserve: the reservation, whether it is a replay, and how long it still has by Redis' clock."""
 

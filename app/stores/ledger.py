@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from app.domain import money
 from app.domain.ids import is_booking_id, shard_of_event
-from app.domain.model import Booking, Decision, Event, Learned, Pin, Zone
+from app.domain.model import Booking, Decision, Event, Learned, Pin, Transition, Zone
 from app.stores.postgres import Postgres
 
 
@@ -38,6 +38,14 @@ class PostgresLedger:
             return None
         ((booking,),) = self._postgres.rows("SELECT booking.get_booking(p_booking_id => %s)", [booking_id])
         return Booking(**booking) if booking else None
+
+    def get_history(self, booking_id: str) -> list[Transition]:
+        if not is_booking_id(booking_id):
+            return []
+        rows = self._postgres.rows(
+            "SELECT version, status, at_ms, cause FROM booking.get_history(p_booking_id => %s)", [booking_id]
+        )
+        return [Transition(*row) for row in rows]
 
     def put_event(self, event: Event) -> tuple[bool, Learned]:
         ((created, zones),) = self._postgres.rows(
