@@ -45,6 +45,10 @@ lua-lint: tools ## luacheck over every script, with its includes
 sql-lint: tools ## squawk over the migrations (functions: plpgsql_check, in the tests)
 	@.venv/bin/squawk $(SQUAWK) $(MIGRATIONS)
 
+.PHONY: docs
+docs: tools ## write docs/errors.md anew from the table of refusals
+	@$(PYTHON) -m dev.docs
+
 .PHONY: runtime tools
 runtime:
 	@dev/bootstrap.sh runtime

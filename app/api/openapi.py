@@ -1,16 +1,14 @@
 """The OpenAPI document and what shows it: `/openapi.json`, `/docs` (no CDN), `/errors` (where a `type` leads)."""
 
-from html import escape
 from importlib.resources import files
 from typing import Final
 
 import flask_smorest
 from flask import Blueprint, Flask, Response, send_from_directory
 
-from app.api import admin, bookings, catalogue, health
+from app.api import admin, bookings, catalogue, health, refusals_page
 from app.api.present import API_PREFIX
 from app.api.refusals_doc import PROBLEM_SCHEMA
-from app.domain.errors import KINDS
 
 _ASSETS: Final = str(files("flask_swagger_ui") / "dist")
 _CONFIG: Final = {
@@ -90,13 +88,4 @@ def docs_asset(name: str) -> Response:
 @_pages.get("/errors")
 def errors() -> Response:
     """Every refusal, at the anchor that its problem's `type` names."""
-    entries = "".join(_entry(code, kind.status, kind.title, kind.when) for code, kind in KINDS.items())
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Refusals</title><h1>Refusals</h1>{entries}</html>'
-    )
-    return Response(page, mimetype="text/html")
-
-
-def _entry(code: str, status: int, title: str, when: str) -> str:
-    anchor = code.lower().replace("_", "-")
-    return f'<h2 id="{anchor}">{code}</h2><p>{status} {escape(title)}: {escape(when)}.</p>'
+    return Response(refusals_page.html(), mimetype="text/html")

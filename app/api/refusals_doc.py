@@ -9,17 +9,12 @@ from app.domain.errors import KINDS, Kind
 MIMETYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = {"description": "Seconds after which to try again", "schema": {"type": "integer", "minimum": 1}}
 _CHALLENGE: Final = {"description": "`Bearer`", "schema": {"type": "string"}}
-_HEADERS: Final[dict[int, dict[str, Any]]] = {
+_ALLOW: Final = {"description": "The methods that the route has", "schema": {"type": "string"}}
+HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": _CHALLENGE},
+    405: {"Allow": _ALLOW},
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
-}
-_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
-    "INSUFFICIENT_SEATS": {"available": 1},
-    "MAX_TICKETS_EXCEEDED": {"limit": 10, "taken": 8},
-    "PRICE_CHANGED": {"current_price": "160.00"},
-    "RESERVATION_NOT_FOUND": {"reason": "expired"},
-    "VALIDATION_ERROR": {"errors": {"quantity": ["Not a valid integer."]}},
 }
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -54,16 +49,22 @@ def responses_of(codes: Iterable[str]) -> dict[int, dict[str, Any]]:
 def _response(status: int, kinds: list[Kind]) -> dict[str, Any]:
     narrowed = {"properties": {"code": {"enum": [kind.code for kind in kinds]}, "status": {"const": status}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
-    examples = {kind.code: {"value": _example(kind)} for kind in kinds}
-    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
+    examples = {kind.code: {"value": example(kind)} for kind in kinds}
+    headers = {"headers": HEADERS[status]} if status in HEADERS else {}
     return {
-        "description": "\n".join(f"- `{kind.code}`: {kind.when}" for kind in kinds),
+        "description": "\n".join(f"- `{kind.code}`: {kind.when}{_carried(kind)}" for kind in kinds),
         "content": {MIMETYPE: {"schema": schema, "examples": examples}},
         **headers,
     }
 
 
-def _example(kind: Kind) -> dict[str, Any]:
+def _carried(kind: Kind) -> str:
+    names = ", ".join(f"`{extension.name}`" for extension in kind.extensions)
+    return f" (with {names})" if names else ""
+
+
+def example(kind: Kind) -> dict[str, Any]:
+    """A body of this refusal, with all that it may carry."""
     return {
         "type": type_of(kind),
         "title": kind.title,
@@ -73,5 +74,5 @@ def _example(kind: Kind) -> dict[str, Any]:
         "code": kind.code,
         "error": kind.title,
         "request_id": "5f2b9c1e7a3d4088",
-        **_EXTENSIONS.get(kind.code, {}),
+        **{extension.name: extension.example for extension in kind.extensions},
     }

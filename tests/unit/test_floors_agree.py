@@ -1,13 +1,28 @@
 """One name for a refusal on every floor: the scripts, the functions and the constraints speak of the one table."""
 
+import ast
 import re
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
 
+from app.api import refusals_page
 from app.domain.errors import BY_CONSTRAINT, BY_SQLSTATE, KINDS
+from app.factory import create_app
+from app.settings import Settings
 from app.stores import schema, scripts
+from dev import docs
+from dev.process import ROOT
+from tests.unit.api.canned import ENVIRONMENT, Services
 
+UNDOCUMENTED = {
+    "NOT_FOUND": "there is no route to document it at",
+    "METHOD_NOT_ALLOWED": "an operation is a route with the right method",
+    "HOLD_LIMIT_REACHED": "no route extends yet",
+    "PAYMENT_DECLINED": "no payment provider is wired yet",
+    "RATE_LIMITED": "no limit is applied yet",
+}
 SUCCESSES = {"OK", "REPLAYED"}
 _REPLY = re.compile(r'return \{\s*"([A-Z_]+)"')
 _HEADER_REPLY = re.compile(r"^-- ([A-Z_]{2,})\b", re.MULTILINE)
@@ -82,3 +97,54 @@ def test_no_script_names_a_key_of_its_own() -> None:
             continue
         literals = set(re.findall(r'tag \.\. "(:\w+)"', path.read_text()))
         assert literals <= {":freeze"}, path.name
+
+
+@pytest.fixture
+def documented(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every code that some operation of /openapi.json names."""
+    monkeypatch.setattr("app.factory.configure_logging", lambda *_: None)
+    app = create_app(Settings.from_environment(ENVIRONMENT), lambda _: Services())
+    document = app.test_client().get("/openapi.json").json
+    assert document is not None
+    responses = [
+        response
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+        for status, response in operation["responses"].items()
+        if int(status) >= 400
+    ]
+    narrowed = [content["schema"]["allOf"][1] for r in responses for content in r["content"].values()]
+    return {code for schema in narrowed for code in schema["properties"]["code"]["enum"]}
+
+
+def test_the_openapi_document_names_exactly_the_codes_of_the_table(documented: set[str]) -> None:
+    assert documented <= KINDS.keys()
+    assert documented | UNDOCUMENTED.keys() == KINDS.keys(), "documented by no route, and no reason is given"
+    assert not documented & UNDOCUMENTED.keys(), "documented by a route: the reason for not being so is out of date"
+
+
+def _refusals_in_python() -> Iterator[tuple[str, str, set[str]]]:
+    """(where, code, the extensions' names) of each call of `refusal` that spells them out."""
+    for path in [*(ROOT / "app").rglob("*.py"), *(ROOT / "worker").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "refusal":
+                names = {keyword.arg for keyword in node.keywords if keyword.arg}
+                codes = [n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant)]
+                yield from ((f"{path.name}:{node.lineno}", str(code), names - {"detail"}) for code in codes)
+
+
+def test_a_refusal_in_python_is_of_the_table_and_carries_only_the_members_that_it_promises() -> None:
+    found = list(_refusals_in_python())
+    assert len(found) > 20
+    for where, code, names in found:
+        assert code in KINDS, where
+        assert names <= {extension.name for extension in KINDS[code].extensions}, f"{where}: {code}"
+
+
+def test_the_committed_page_of_refusals_is_the_one_that_the_table_makes() -> None:
+    for path, text in docs.PAGES.items():
+        assert path.read_text() == text(), f"{path.name} is out of date: make docs"
+    for code, kind in KINDS.items():
+        for told in (f"## {code}", kind.when, kind.then, *(f"`{e.name}`: {e.means}" for e in kind.extensions)):
+            assert told in refusals_page.markdown()

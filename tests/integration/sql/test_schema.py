@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from app.domain.errors import BY_CONSTRAINT
 from app.stores import schema
 from dev.postgres import Postgres
 
@@ -51,6 +52,12 @@ def test_the_schema_is_the_one_in_the_snapshot(database: str) -> None:
     if not SNAPSHOT.exists():
         SNAPSHOT.write_text(picture)
     assert picture == SNAPSHOT.read_text()
+
+
+def test_every_constraint_that_means_a_refusal_is_a_check_of_the_migrated_database(database: str) -> None:
+    checks = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'booking'::regnamespace"
+    with psycopg.connect(database) as connection:
+        assert BY_CONSTRAINT.keys() <= {name for (name,) in connection.execute(checks).fetchall()}
 
 
 def test_migrating_again_changes_nothing(database: str) -> None:

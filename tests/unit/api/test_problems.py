@@ -34,6 +34,7 @@ def test_every_type_is_explained_at_its_anchor(client: FlaskClient) -> None:
     page = client.get("/errors").text
     for code in KINDS:
         assert f'id="{code.lower().replace("_", "-")}"' in page
+        assert f"<h2>{code}</h2>" in page
 
 
 def test_extensions_are_members_of_the_problem_and_replace_none(client: FlaskClient, services: Any) -> None:
