@@ -9,6 +9,7 @@ from flask import Flask
 from app import cli
 from app.api import openapi, problems, request_log
 from app.api.identity import identity_of
+from app.api.shedding import Shedding
 from app.observability import configure_logging
 from app.settings import Settings
 from app.wiring import build
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     problems.register(app)
     openapi.register(app)
     cli.register(app)
+    app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]
     return app
 
 

@@ -3,7 +3,15 @@
 import os
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 # From well below a reserve to the longest wait that our timeouts admit.
@@ -14,6 +22,9 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _requests = Counter("holdfast_requests_total", "Requests answered", ["route", "method", "status"])
 _seconds = Histogram("holdfast_request_seconds", "Time to answer", ["route", "method"], buckets=_BUCKETS_SECONDS)
 _reserves = Counter("holdfast_reserves_total", "Reserves by outcome: RESERVED, REPLAYED or a refusal's code", ["code"])
+# `livesum`: of the processes that live, added up. One that was killed in the middle of requests has none in flight.
+in_flight: Final = Gauge("holdfast_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
+shed: Final = Counter("holdfast_requests_shed_total", "Requests past MAX_IN_FLIGHT, answered 503 at once")
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:

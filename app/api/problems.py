@@ -31,23 +31,28 @@ def register(app: Flask) -> None:
 
 def render(refused: Refusal) -> Response:
     """`refused` as an answer, with the headers that its status asks for."""
-    kind = refused.kind
     g.refused = refused  # for the log and the metrics of this request
+    text = json.dumps(document(refused, request.path, request_id()), separators=(",", ":"))
+    response = Response(text, refused.kind.status, mimetype=MIMETYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.extend(_headers(refused.kind.status))
+    return response
+
+
+def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
+    """The problem document of `refused`, for whoever answers before there is a request of Flask's as well."""
+    kind = refused.kind
     core = {
         "type": type_of(kind),
         "title": kind.title,
         "status": kind.status,
         "detail": refused.detail,
-        "instance": quote(request.path),
+        "instance": quote(path),
         "code": kind.code,
         "error": kind.title,
-        "request_id": request_id(),
+        "request_id": request_id,
     }
-    document = {**core, **{name: value for name, value in refused.extensions.items() if name not in core}}
-    response = Response(json.dumps(document, separators=(",", ":")), kind.status, mimetype=MIMETYPE)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.extend(_headers(kind.status))
-    return response
+    return {**core, **{name: value for name, value in refused.extensions.items() if name not in core}}
 
 
 def _headers(status: int) -> dict[str, str]:

@@ -24,9 +24,13 @@ def register(app: Flask) -> None:
 def request_id() -> str:
     """The caller's `X-Request-ID` if it is a sane one, else one of ours."""
     if "request_id" not in g:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        g.request_id = sane_id(request.headers.get("X-Request-ID", ""))
     return str(g.request_id)
+
+
+def sane_id(given: str) -> str:
+    """`given` where it may stand in logs and headers, else a fresh one."""
+    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _begin() -> None:

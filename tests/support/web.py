@@ -1,0 +1,47 @@
+"""A gunicorn of a test's own, on servers that the test may pause or kill."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from dev.gunicorn import Gunicorn
+from tests.support import servers
+
+ADMIN_TOKEN = "admin-token-of-the-tests"
+HEADERS = {"X-User-ID": "ann", "Authorization": f"Bearer {ADMIN_TOKEN}"}
+ZONE = {"capacity": 10_000, "price_minor": 15_000, "currency": "THB"}
+
+
+@contextmanager
+def serving(directory: Path, **settings: str) -> Iterator[Gunicorn]:
+    """Runs until the block ends, in gateway mode; ready when the block begins."""
+    given = {"AUTH_MODE": "gateway", "ADMIN_TOKEN": ADMIN_TOKEN, "APP_ENV": "development", **settings}
+    server = Gunicorn(directory, servers.environment(**given))
+    server.start()
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def client_of(server: Gunicorn, user: str = "ann", **options: Any) -> httpx.Client:
+    """Speaks to the server as `user` and as an administrator."""
+    headers = {**HEADERS, "X-User-ID": user}
+    return httpx.Client(base_url=f"{server.base_url}/api/v1", headers=headers, timeout=20, trust_env=False, **options)
+
+
+def open_event(client: httpx.Client) -> str:
+    """A fresh event with seats enough for everybody; answers its id."""
+    event_id = f"web-{time.time_ns()}"
+    client.put(f"/admin/events/{event_id}", json={"name": event_id, "max_per_user": 10_000}).raise_for_status()
+    client.put(f"/admin/events/{event_id}/zones/A", json=ZONE).raise_for_status()
+    return event_id
+
+
+def order(event_id: str) -> dict[str, Any]:
+    return {"event_id": event_id, "zone_id": "A", "quantity": 1}
