@@ -12,14 +12,20 @@ from app.background import Every
 from app.domain.errors import Refusal
 from app.domain.ports import Log
 from app.services.availability import Availability
+from app.services.cancel import Cancel
 from app.services.confirm import Confirm
 from app.services.expire import Expire
+from app.services.extend import Extend
 from app.services.get import Get
+from app.services.history import History
+from app.services.inventory import Inventory
+from app.services.list_bookings import ListBookings
 from app.services.open_zone import OpenZone
 from app.services.rebuild import Rebuild
 from app.services.release import Release
 from app.services.reopen import Reopen
 from app.services.reserve import Reserve
+from app.services.summary import Summary
 from app.settings import Settings
 from app.stores.epochs import Epochs
 from app.stores.ledger import PostgresLedger
@@ -70,7 +76,13 @@ class Wiring:
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
         self.confirm = Confirm(self.reservations, self.ledger, settings.shards)
         self.release = Release(self.reservations, self.ledger)
+        self.cancel = Cancel(self.reservations, self.ledger, settings.shards)
+        self.extend = Extend(self.reservations, self.ledger)
         self.get = Get(self.reservations, self.ledger)
+        self.history = History(self.reservations, self.ledger)
+        self.list_bookings = ListBookings(self.reservations, self.ledger)
+        self.summary = Summary(self.reservations, self.ledger)
+        self.inventory = Inventory(self.reservations, self.ledger)
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)

@@ -7,7 +7,7 @@
 -- ARGV[3]  event id
 -- ARGV[4…] zone ids
 --
--- OK {capacity confirmed held available} per zone, in their order; {} for a zone that Redis does not know
+-- OK {capacity confirmed held available version} per zone, in their order; {} for a zone that Redis does not know
 -- SERVICE_UNAVAILABLE closed
 
 -- include: shard keys
@@ -24,11 +24,12 @@ end
 local zones = {}
 for i = 4, #ARGV do
   local name = zone_name(ARGV[3], ARGV[i])
-  local z = call("HMGET", zone_key(name), "capacity", "confirmed", "held")
+  local z = call("HMGET", zone_key(name), "capacity", "confirmed", "held", "version", "ceiling")
   if z[1] then
-    local capacity, confirmed = tonumber(z[1]), tonumber(z[2])
+    local capacity, confirmed, version = tonumber(z[1]), tonumber(z[2]), tonumber(z[4])
     local held = (tonumber(z[3]) or 0) - seats_due(name)
-    zones[#zones + 1] = { capacity, confirmed, held, math.max(0, capacity - confirmed - held) }
+    local most = math.min(capacity, tonumber(z[5]) or capacity) -- a cut of capacity may be under way
+    zones[#zones + 1] = { capacity, confirmed, held, math.max(0, most - confirmed - held), version }
   else
     zones[#zones + 1] = {}
   end

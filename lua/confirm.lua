@@ -8,7 +8,7 @@
 -- ARGV[4] user id
 -- ARGV[5] payment id; "" without one
 --
--- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint
+-- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at
 -- RESERVATION_NOT_FOUND unknown | released | expired
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed

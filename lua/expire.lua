@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- expire: ends what is due in the shard, up to a limit, and names the pins that are past theirs (rule 3.3).
+-- expire: ends what is due in the shard, up to a limit, and names the pins and the ceilings that are past theirs.
 --
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] "<epoch> <run_id>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] limit, reservations
--- ARGV[4] how long a pin may stand, ms
+-- ARGV[4] how long a pin, or a ceiling, may stand, ms
 --
--- OK expired more(0|1) {pin ...}, each as confirm answers it
+-- OK expired more(0|1) {pin ...} {{zone number} ...}: pins as confirm answers them, zones as "<event>/<zone>"
 -- SERVICE_UNAVAILABLE closed
 
 -- include: shard keys reservation outbox ending reclaim
@@ -21,12 +21,16 @@ for _, name in ipairs(call("ZRANGEBYSCORE", due_key, "-inf", now, "LIMIT", 0, li
   end
 end
 
--- A pin does not end by time: Postgres is asked about these.
-local overdue = {}
-for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", now - tonumber(ARGV[4]), "LIMIT", 0, PINS_LIMIT)) do
+-- Neither ends by time: Postgres is asked about the pins (rule 3.3), and voids the ceilings first (rule 3.8).
+local since = now - tonumber(ARGV[4])
+local overdue, ceilings = {}, {}
+for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do
   local r = load_live(booking)
   if r then
     overdue[#overdue + 1] = facts(booking, r)
   end
 end
-return { "OK", expired, expired >= limit and 1 or 0, overdue }
+for _, name in ipairs(call("ZRANGEBYSCORE", ceilings_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do
+  ceilings[#ceilings + 1] = { name, tonumber(call("HGET", zone_key(name), "ceiling_number")) }
+end
+return { "OK", expired, expired >= limit and 1 or 0, overdue, ceilings }

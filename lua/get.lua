@@ -7,7 +7,7 @@
 -- ARGV[3] booking id
 -- ARGV[4] user id
 --
--- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint, now
+-- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at, now
 -- RESERVATION_NOT_FOUND unknown
 -- SERVICE_UNAVAILABLE closed
 
@@ -17,6 +17,6 @@ if not r or r.user ~= ARGV[4] then
   return { "RESERVATION_NOT_FOUND", "unknown" }
 end
 if r.state == "reserved" and r.deadline <= now then
-  r.state = "expired" -- nothing can confirm it any more, whether or not the sweeper has come by
+  r.state, r.at = "expired", r.deadline -- nothing can confirm it any more, whether or not the sweeper has come by
 end
 return { "OK", facts(ARGV[3], r), now }

@@ -15,14 +15,15 @@ local epoch = ARGV[2]
 if call("GET", tag .. ":freeze") ~= ARGV[1] then
   return { "SERVICE_UNAVAILABLE", "lost" }
 end
--- include: keys reservation facts
+local now = 0
+-- include: keys reservation facts idempotency
 
 local function install_reservation(r)
   local name = zone_name(r.event, r.zone)
   local user = user_key(r.event, r.user)
   call("HINCRBY", zone_key(name), "held", r.quantity)
   call("HINCRBY", user, "held", r.quantity)
-  call("HSET", user, r.booking, r.quantity)
+  call("HSET", user, r.booking, r.deadline)
   if r.state == "pinned" then
     call("ZADD", pins_key, r.pinned_at, r.booking)
   else
@@ -41,10 +42,7 @@ for _, row in ipairs(cjson.decode(ARGV[3])) do
   elseif row.kind == "reservation" then
     install_reservation(row)
   elseif row.kind == "key" then
-    local answer = cmsgpack.pack({
-      row.fingerprint, row.booking, row.price, row.currency, row.reserved_at, row.deadline,
-    })
-    call("SET", idempotency_key(row.digest), answer, "PX", row.keep_ms)
+    remember(row.digest, row.keep_ms, row.fingerprint, row.booking, row, row.at)
   end
 end
 return { "OK" }

@@ -7,7 +7,7 @@
 -- ARGV[3] booking id
 -- ARGV[4] user id
 --
--- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint
+-- OK booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at
 -- RESERVATION_NOT_FOUND unknown | released | expired
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed

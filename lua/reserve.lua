@@ -27,29 +27,31 @@
 -- VALIDATION_ERROR max_per_reservation
 -- SERVICE_UNAVAILABLE closed | outbox_full
 
--- include: shard keys reservation outbox ending reclaim
+-- include: shard keys reservation outbox ending reclaim idempotency
 local booking, event, user, quantity = ARGV[3], ARGV[4], ARGV[6], tonumber(ARGV[7])
 local seen_price, digest = ARGV[8], ARGV[9]
 local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
 
-if digest ~= "" then
-  local known = call("GET", idempotency_key(digest))
-  if known then
-    local fingerprint, first, price, currency, reserved_at, deadline = unpack(cmsgpack.unpack(known))
-    if fingerprint ~= ARGV[11] then
-      return { "IDEMPOTENCY_KEY_REUSED" }
-    end
-    return { "REPLAYED", first, price, currency, reserved_at, deadline, now }
+local known = remembered(digest, ARGV[12])
+if known then
+  local fingerprint, first, price, currency, reserved_at, deadline = unpack(known)
+  if fingerprint ~= ARGV[11] then
+    return { "IDEMPOTENCY_KEY_REUSED" }
   end
+  return { "REPLAYED", first, price, currency, reserved_at, deadline, now }
 end
 
 local name = zone_name(event, ARGV[5])
 local zone = zone_key(name)
 local z = call(
   "HMGET", zone, "version", "capacity", "confirmed", "held", "price", "currency", "digits", "opens", "closes",
-  "hold_ms", "hold_max_ms", "per_user", "per_reservation", "due"
+  "hold_ms", "hold_max_ms", "per_user", "per_reservation", "due", "ceiling"
 )
 if not z[1] then
+  if call("EXISTS", deadlines_key(name)) == 1 then
+    forget(name)
+    return { "SERVICE_UNAVAILABLE", "closed" }
+  end
   return { "ZONE_NOT_FOUND" }
 end
 local capacity, confirmed, held = tonumber(z[2]), tonumber(z[3]), tonumber(z[4]) or 0
@@ -57,6 +59,9 @@ local price, currency, digits = tonumber(z[5]), z[6], tonumber(z[7])
 local opens, closes = tonumber(z[8]), tonumber(z[9])
 local hold_ms, hold_max_ms, per_user, per_reservation = tonumber(z[10]), tonumber(z[11]), tonumber(z[12]), tonumber(z[13])
 local due = tonumber(z[14])
+if z[15] then
+  capacity = math.min(capacity, tonumber(z[15])) -- a cut of capacity is under way (rule 3.8)
+end
 
 if quantity > per_reservation then
   return { "VALIDATION_ERROR", per_reservation }
@@ -90,13 +95,14 @@ local function taken_by_user()
 end
 local taken, user_held = taken_by_user()
 if taken + quantity > per_user then
-  local looked_at = 0
-  for _, other in ipairs(call("HKEYS", mine)) do
-    if #other == 36 and looked_at < RECLAIM_LIMIT then
-      looked_at = looked_at + 1
+  local fields, ended = call("HGETALL", mine), 0
+  for i = 1, #fields, 2 do
+    local other = fields[i]
+    if #other == 36 and tonumber(fields[i + 1]) <= now and ended < RECLAIM_LIMIT then
       local r = load_live(other)
-      if r and r.state == "reserved" and r.deadline <= now then
+      if r and r.state == "reserved" then
         finish(other, r, "expired", now)
+        ended = ended + 1
       end
     end
   end
@@ -112,8 +118,9 @@ local r = {
   event = event, zone = ARGV[5], user = user, quantity = quantity, price = price, currency = currency,
   reserved_at = now, deadline = now + hold_ms, hold_until = now + hold_max_ms, version = 1, state = "reserved",
   pin = 0, pinned_at = 0, payment = "", key = ARGV[10], fingerprint = ARGV[11],
+  at = now,
 }
-call("HSET", mine, "held", user_held + quantity, booking, quantity)
+call("HSET", mine, "held", user_held + quantity, booking, r.deadline)
 call("SET", reservation_key(booking), pack(r))
 call("ZADD", deadlines_key(name), r.deadline, booking .. ":" .. quantity)
 if not due or r.deadline < due then
@@ -123,8 +130,7 @@ else
   call("HSET", zone, "held", held + quantity)
 end
 if digest ~= "" then
-  local answer = cmsgpack.pack({ ARGV[11], booking, price, currency, now, r.deadline })
-  call("SET", idempotency_key(digest), answer, "PX", ARGV[12])
+  remember(digest, ARGV[12], ARGV[11], booking, r, now)
 end
 tell("created", booking, r, now)
 return { "OK", booking, price, currency, now, r.deadline, now }

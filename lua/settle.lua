@@ -32,7 +32,7 @@ end
 for _, booking in ipairs(decided.ended) do
   local r = drop_live(booking)
   if r then
-    bury(booking, r, "expired") -- Postgres has recorded and will tell it: no entry in the outbox
+    bury(booking, r, "expired", now) -- Postgres has recorded and will tell it: no entry in the outbox
   end
 end
 learn(decided.zones, decided.users)

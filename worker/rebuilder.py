@@ -13,8 +13,9 @@ from worker.outage import Outage
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS: Final = 0.5
-# Old name spaces are also swept without an occasion: the process that left them may have died before it could.
-SWEEP_EVERY_SECONDS: Final = 60.0
+# Old name spaces are also swept without an occasion: the process that left them may have died before it could. Rarely:
+# it is a scan over all keys.
+SWEEP_EVERY_SECONDS: Final = 600.0
 
 
 class Rebuilder:

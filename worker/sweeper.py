@@ -46,6 +46,10 @@ class Sweeper:
                     self._store.down(f"shard {shard}: {refusal.detail}")
                     refused = True
                     continue
+                except Exception:
+                    log.exception("shard %d: not swept", shard)
+                    refused = True
+                    continue
                 self.expired += swept.expired
                 if swept.more:
                     more.append(shard)

@@ -91,6 +91,7 @@ KINDS: Final = _table(
         "Capacity in use",
         "a capacity below what is sold and held, or another cut of the same zone is under way",
         "Ask for a larger capacity, or again when reservations have ended.",
+        (Extension("in_use", "seats sold and held; absent while another cut is under way", 7),),
         sqlstate="SE409",
     ),
     Kind(
@@ -106,6 +107,7 @@ KINDS: Final = _table(
         "Hold limit reached",
         "the reservation cannot be extended any further",
         "Confirm before `expires_at`; it stays as it is.",
+        (Extension("expires_at", "the deadline that stands", "2026-11-22T19:30:00.000Z"),),
     ),
     Kind(
         "ALREADY_CONFIRMED",

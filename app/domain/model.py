@@ -79,6 +79,8 @@ class Seen:
     booking: Booking
     pinned: bool
     expires_in_ms: int
+    at_ms: int
+    """When its latest transition was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,8 @@ class Seats:
     confirmed: int
     held: int
     available: int
+    version: int = field(default=0, compare=False)
+    """Of Postgres' facts, as Redis knows them; 0 where it knows none."""
 
 
 Facts = dict[str, object]
@@ -144,9 +148,41 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A cut of capacity under way: Redis fences it in `epoch`, Postgres commits or voids its `number` (rule 3.8)."""
+
+    event_id: str
+    zone_id: str
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
-    """One call of expire: how many ended, whether more are due, and the pins that are past their limit."""
+    """One call of expire: how many ended, whether more are due, and the pins and ceilings that are past their limit."""
 
     expired: int
     more: bool
     overdue: tuple[Pin, ...]
+    ceilings: tuple[Ceiling, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The answer to extend; `replayed` under a key that came before."""
+
+    booking: Booking
+    replayed: bool
+    expires_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A zone in Postgres: seats sold, and reserved as far as it has been recorded."""
+
+    event_id: str
+    zone_id: str
+    capacity: int
+    confirmed: int
+    reserved: int
+    version: int

@@ -14,7 +14,7 @@ class Expire:
     pin_limit_ms: int = 15_000
 
     def __call__(self, shard: int) -> Swept:
-        """Ends up to `batch` due reservations of `shard` and settles its overdue pins. Any number may run at once."""
+        """Ends up to `batch` due reservations of `shard` and settles its overdue pins and ceilings."""
         swept = self.reservations.expire(shard, self.batch, self.pin_limit_ms)
         if swept.overdue:
             decisions = self.ledger.settle_bookings(swept.overdue)
@@ -28,4 +28,6 @@ class Expire:
                     tuple(fact for d in decided for fact in d.learned.users),
                 ),
             )
+        for ceiling in swept.ceilings:
+            self.reservations.learn(shard, self.ledger.void_ceiling(ceiling))
         return swept

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Event, Learned, Zone
 from app.domain.ports import Ledger, Reservations
@@ -22,9 +23,20 @@ class OpenZone:
 
     def __call__(self, zone: Zone) -> bool:
         """True if the zone is new. Raises `EVENT_NOT_FOUND`, `CAPACITY_IN_USE`, `SERVICE_UNAVAILABLE`."""
-        created, learned = self.ledger.open_zone(zone)
+        try:
+            created, learned = self.ledger.open_zone(zone)
+        except Refusal as refused:
+            if refused.kind.code != "CAPACITY_IN_USE":
+                raise
+            created, learned = self._cut(zone)
         self._tell(zone.event_id, learned)
         return created
+
+    def _cut(self, zone: Zone) -> tuple[bool, Learned]:
+        """Less capacity than now: Redis fences the seats first, then Postgres commits in that epoch (rule 3.8). If this
+        process dies in between, the sweeper voids the ceiling."""
+        ceiling = self.reservations.ceiling(zone.event_id, zone.zone_id, zone.capacity)
+        return self.ledger.open_zone(zone, ceiling)
 
     def _tell(self, event_id: str, learned: Learned) -> None:
         with left_to_worker("a zone's new facts"):

@@ -1,10 +1,14 @@
 """reopen: whoever meets a closed shard may rebuild it, so that selling goes on with every worker dead (rule 3.7)."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.domain.errors import Refusal
 from app.services.rebuild import Rebuild
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -24,7 +28,12 @@ class Reopen:
         self._met.setdefault(shard, self.clock())
 
     def __call__(self) -> None:
-        """Rebuilds what has been closed for longer than the grace. Raises `SERVICE_UNAVAILABLE`."""
+        """Rebuilds what has been closed for longer than the grace."""
         for shard, since in list(self._met.items()):
-            if self.clock() - since >= self.grace_s and self.rebuild(shard):
-                self._met.pop(shard, None)
+            if self.clock() - since < self.grace_s:
+                continue
+            try:
+                if self.rebuild(shard):  # or found it open
+                    self._met.pop(shard, None)
+            except Refusal as refused:  # one shard does not keep the others closed
+                log.warning("shard %d: not rebuilt: %s", shard, refused.detail)

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from app.domain import money
 from app.domain.ids import is_booking_id, shard_of_event
-from app.domain.model import Booking, Decision, Event, Learned, Pin, Transition, Zone
+from app.domain.model import Booking, Ceiling, Decision, Event, Learned, Pin, Status, Stock, Transition, Zone
 from app.stores.postgres import Postgres
 
 
@@ -54,8 +54,10 @@ class PostgresLedger:
         )
         return created, Learned(zones=tuple(zones))
 
-    def open_zone(self, zone: Zone) -> tuple[bool, Learned]:
+    def open_zone(self, zone: Zone, ceiling: Ceiling | None = None) -> tuple[bool, Learned]:
         asked = {f: getattr(zone, f) for f in Zone.__slots__}
+        if ceiling:
+            asked |= {"ceiling_epoch": ceiling.epoch, "ceiling": ceiling.number}
         ((created, facts),) = self._postgres.rows(
             "SELECT created, facts FROM booking.open_zone(p_shard => %s::smallint, p_zone => %s)",
             [
@@ -64,6 +66,52 @@ class PostgresLedger:
             ],
         )
         return created, Learned(zones=(facts,))
+
+    def void_ceiling(self, ceiling: Ceiling) -> Learned:
+        rows = self._postgres.rows(
+            "SELECT facts FROM booking.void_ceiling(p_shard => %s::smallint, p_event_id => %s, p_zone_id => %s, "
+            "p_epoch => %s, p_number => %s) AS facts",
+            [
+                shard_of_event(ceiling.event_id, self._shards),
+                *(ceiling.event_id, ceiling.zone_id, ceiling.epoch, ceiling.number),
+            ],
+        )
+        return Learned(zones=tuple(facts for (facts,) in rows))
+
+    def cancel_booking(self, booking_id: str, user_id: str, reason: str | None) -> Decision:
+        if not is_booking_id(booking_id):
+            return Decision(booking_id, "RESERVATION_NOT_FOUND")
+        (row,) = self._postgres.rows(
+            "SELECT booking_id::text, outcome, reason, booking, zone, user_seats "
+            "FROM booking.cancel_booking(p_booking_id => %s, p_user_id => %s, p_reason => %s)",
+            [booking_id, user_id, reason],
+        )
+        return _decision(row)
+
+    def list_bookings(
+        self, user_id: str, event_id: str | None, status: Status | None, before: str | None, limit: int
+    ) -> Sequence[Booking]:
+        rows = self._postgres.rows(
+            "SELECT booking FROM booking.list_bookings(p_user_id => %s, p_event_id => %s, p_status => %s, "
+            "p_before => %s, p_limit => %s) AS booking",
+            [user_id, event_id, status, before, limit],
+        )
+        return [Booking(**booking) for (booking,) in rows]
+
+    def confirmed_seats(self, user_id: str, event_id: str, booking_ids: Sequence[str]) -> tuple[int, set[str]]:
+        ((confirmed, bookings),) = self._postgres.rows(
+            "SELECT confirmed, bookings "
+            "FROM booking.confirmed_seats(p_user_id => %s, p_event_id => %s, p_bookings => %s::uuid[])",
+            [user_id, event_id, list(booking_ids)],
+        )
+        return confirmed, set(bookings)
+
+    def inventory(self, event_id: str | None) -> Sequence[Stock]:
+        rows = self._postgres.rows(
+            "SELECT event_id, zone_id, capacity, confirmed, reserved, version FROM booking.inventory(p_event_id => %s)",
+            [event_id],
+        )
+        return [Stock(*row) for row in rows]
 
     def zone_facts(self, event_id: str, zone_id: str) -> Learned:
         rows = self._postgres.rows(

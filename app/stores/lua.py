@@ -17,7 +17,13 @@ from app.domain.errors import Refusal, refusal
 from app.stores.scripts import script
 
 # Errors by which a server says "not now". Any other error reply is a bug of ours.
-_NOT_NOW = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "CLUSTERDOWN")
+_NOT_NOW = ("BUSY", "MISCONF", "NOREPLICAS")
+_KNOWN_NOT_NOW = (
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.ClusterDownError,  # and with it MASTERDOWN
+    redis_errors.TryAgainError,
+)
 
 
 class _Identified:
@@ -97,7 +103,8 @@ class Redis:
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             raise _unavailable(error) from error
         except redis_errors.ResponseError as error:
-            if str(error).startswith(_NOT_NOW) or isinstance(error, redis_errors.ReadOnlyError):
+            # redis-py takes the code off the text of the errors that it knows.
+            if str(error).startswith(_NOT_NOW) or isinstance(error, _KNOWN_NOT_NOW):
                 raise _unavailable(error) from error
             raise
         finally:

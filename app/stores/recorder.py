@@ -1,6 +1,6 @@
 """Postgres as the port `Recorder`: the outboxes' entries, written behind, in batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -13,6 +13,7 @@ from app.stores.postgres import Postgres
 _FUNCTIONS: Final[dict[str, LiteralString]] = {
     "created": "SELECT booking.record_reservations(p_entries => %s)",
     "released": "SELECT booking.record_releases(p_entries => %s)",
+    "extended": "SELECT booking.record_extensions(p_entries => %s)",
     "expired": "SELECT booking.record_expiries(p_entries => %s)",
 }
 
@@ -35,9 +36,9 @@ class PostgresRecorder:
             if batch := by_kind.get(kind):
                 self._call(_FUNCTIONS[kind], batch)
 
-    def _call(self, function: LiteralString, batch: Iterable[dict[str, Any]]) -> None:
+    def _call(self, function: LiteralString, batch: list[dict[str, Any]]) -> None:
         try:
-            self._postgres.rows(function, [Jsonb(list(_once(batch)))])
+            self._postgres.rows(function, [Jsonb(batch)])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Unrecordable(str(error)) from error
 
@@ -49,8 +50,3 @@ def _with_epoch(entry: Entry) -> dict[str, Any]:
         return {**entry, "epoch": int(epoch), "seq": int(seq)}
     except ValueError as error:
         raise Unrecordable(f"no such seq: {entry.get('seq')}") from error
-
-
-def _once(batch: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """A batch names each booking once: what comes twice comes twice whole."""
-    return {str(entry.get("booking_id")): entry for entry in batch}.values()

@@ -1,12 +1,13 @@
 """Redis as the port `Reservations`: each method is one script, one round trip. The translator of every Lua reply."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.domain import idempotency, ids, money, times
 from app.domain.errors import Refusal, refusal
-from app.domain.model import Booking, Held, Learned, Order, Pin, Seats, Seen, Swept
+from app.domain.model import Booking, Ceiling, Extended, Held, Learned, Order, Pin, Seats, Seen, Swept
 from app.stores import keys
 from app.stores.epochs import Epochs
 from app.stores.lua import Redis
@@ -76,12 +77,21 @@ class RedisReservations:
                 return _booking(facts)
         raise self._refusal(shard, reply)
 
+    def extend(self, booking_id: str, user_id: str, key: str | None, event_id: str) -> Extended:
+        shard = self._shard_of(booking_id)
+        digest = idempotency.digest(event_id, user_id, "extend", key) if key else ""
+        reply = self._run("extend", shard, booking_id, user_id, digest, key or "", booking_id, idempotency.KEPT_MS)
+        match reply:
+            case ["OK" | "REPLAYED" as status, facts, now]:
+                booking = _booking(facts)
+                return Extended(booking, status == "REPLAYED", max(0, booking.deadline_ms - now))
+        raise self._refusal(shard, reply)
+
     def get(self, booking_id: str, user_id: str) -> Seen:
         shard = self._shard_of(booking_id)
         match reply := self._run("get", shard, booking_id, user_id):
             case ["OK", facts, now]:
-                booking = _booking(facts)
-                return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now))
+                return _seen(facts, now)
         raise self._refusal(shard, reply)
 
     def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
@@ -100,8 +110,9 @@ class RedisReservations:
     def expire(self, shard: int, limit: int, pin_limit_ms: int) -> Swept:
         epoch = self._epochs.of(shard)
         match reply := self._run("expire", shard, limit, pin_limit_ms, epoch=epoch):
-            case ["OK", expired, more, pins]:
-                return Swept(expired, bool(more), tuple(_pin(facts, epoch) for facts in pins))
+            case ["OK", expired, more, pins, ceilings]:
+                overdue = tuple(_pin(facts, epoch) for facts in pins)
+                return Swept(expired, bool(more), overdue, tuple(_ceiling(name, epoch, n) for name, n in ceilings))
         raise self._refusal(shard, reply)
 
     def availability(self, event_id: str, zone_ids: Sequence[str]) -> Mapping[str, Seats]:
@@ -110,6 +121,29 @@ class RedisReservations:
             case ["OK", zones]:
                 return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
         raise self._refusal(shard, reply)
+
+    def ceiling(self, event_id: str, zone_id: str, capacity: int) -> Ceiling:
+        shard = ids.shard_of_event(event_id, self._shards)
+        epoch = self._epochs.of(shard)
+        match reply := self._run("ceiling", shard, event_id, zone_id, capacity, epoch=epoch):
+            case ["OK", number]:
+                return Ceiling(event_id, zone_id, epoch, number)
+        raise self._refusal(shard, reply)
+
+    def mine(self, user_id: str, event_ids: Sequence[str], booking_ids: Sequence[str]) -> Sequence[Seen]:
+        asked: defaultdict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for event_id in event_ids:
+            asked[ids.shard_of_event(event_id, self._shards)][0].append(event_id)
+        for booking_id in booking_ids:
+            asked[self._shard_of(booking_id)][1].append(booking_id)
+        found: list[Seen] = []
+        for shard, (events, bookings) in asked.items():
+            match reply := self._run("mine", shard, user_id, json.dumps({"events": events, "bookings": bookings})):
+                case ["OK", reservations, now]:
+                    found += [_seen(facts, now) for facts in reservations]
+                case _:
+                    raise self._refusal(shard, reply)
+        return found
 
     def _shard_of(self, booking_id: str) -> int:
         shard = ids.shard_of_booking(booking_id, self._shards)
@@ -140,6 +174,10 @@ class RedisReservations:
                 return refusal("SALE_CLOSED", **{name: times.to_text(at) for name, at in window.items() if at})
             case ["VALIDATION_ERROR", most]:
                 return refusal("VALIDATION_ERROR", errors={"quantity": [f"Must be at most {most} for this event."]})
+            case ["CAPACITY_IN_USE", in_use]:
+                return refusal("CAPACITY_IN_USE", **({"in_use": in_use} if in_use else {}))
+            case ["HOLD_LIMIT_REACHED", deadline]:
+                return refusal("HOLD_LIMIT_REACHED", expires_at=times.to_text(deadline))
             case ["RESERVATION_NOT_FOUND", reason]:
                 return refusal("RESERVATION_NOT_FOUND", reason=reason)
             case [code]:
@@ -154,7 +192,7 @@ _WHY = {
 
 
 def _booking(facts: list[Any]) -> Booking:
-    booking_id, event, zone, user, quantity, price, currency, reserved_at, deadline, version, state, *_ = facts
+    booking_id, event, zone, user, quantity, price, currency, reserved_at, deadline, version, state, *_, at = facts
     return Booking(
         booking_id=booking_id,
         event_id=event,
@@ -167,7 +205,18 @@ def _booking(facts: list[Any]) -> Booking:
         reserved_at_ms=reserved_at,
         deadline_ms=deadline,
         version=version,
+        ended_at_ms=at if state in ("released", "expired") else None,
     )
+
+
+def _seen(facts: list[Any], now: int) -> Seen:
+    booking = _booking(facts)
+    return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now), at_ms=facts[15])
+
+
+def _ceiling(name: str, epoch: int, number: int) -> Ceiling:
+    event_id, _, zone_id = name.partition("/")
+    return Ceiling(event_id, zone_id, epoch, number)
 
 
 def _pin(facts: list[Any], epoch: int) -> Pin:

@@ -20,8 +20,8 @@ local function drop(booking, r)
 end
 
 -- Remembers how it ended; a TTL is only a broom for what has ended.
-local function bury(booking, r, state)
-  r.state = state
+local function bury(booking, r, state, at)
+  r.state, r.at = state, at
   call("SET", reservation_key(booking), pack(r), "PX", ENDED_MS)
 end
 
@@ -29,6 +29,6 @@ end
 local function finish(booking, r, state, at)
   drop(booking, r)
   r.version = r.version + 1
-  bury(booking, r, state)
+  bury(booking, r, state, at)
   tell(state, booking, r, at)
 end

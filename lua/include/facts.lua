@@ -2,11 +2,12 @@
 -- Expects: call, keys.lua.
 local ZONE_FACTS = {
   "capacity", "confirmed", "price", "currency", "digits", "opens", "closes", "hold_ms", "hold_max_ms", "per_user",
-  "per_reservation", "version",
+  "per_reservation", "version", "ceiling_done",
 }
 
 local function learn_zone(fact)
-  local zone = zone_key(zone_name(fact.event_id, fact.zone_id))
+  local name = zone_name(fact.event_id, fact.zone_id)
+  local zone = zone_key(name)
   local known = call("HGET", zone, "version")
   if known and tonumber(known) >= fact.version then
     return
@@ -17,6 +18,12 @@ local function learn_zone(fact)
     fields[#fields + 1] = fact[name]
   end
   call("HSET", zone, unpack(fields))
+  -- A ceiling stands until Postgres has committed or voided its number (rule 3.8).
+  local ceiling = call("HGET", zone, "ceiling_number")
+  if ceiling and tonumber(ceiling) <= fact.ceiling_done then
+    call("HDEL", zone, "ceiling_number", "ceiling")
+    call("ZREM", ceilings_key, name)
+  end
 end
 
 local function learn_user(fact)

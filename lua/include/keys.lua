@@ -4,6 +4,7 @@
 local space = tag .. ":" .. epoch .. ":"
 local due_key = space .. "due" -- sorted set: zone -> a time not later than its earliest deadline, ms
 local pins_key = space .. "pins" -- sorted set: booking -> when it was pinned, ms
+local ceilings_key = space .. "ceilings" -- sorted set: zone -> when its ceiling was set, ms
 
 local function zone_name(event, zone)
   return event .. "/" .. zone
@@ -17,7 +18,7 @@ local function deadlines_key(name) -- sorted set: "<booking>:<quantity>" -> dead
   return space .. "deadlines:" .. name
 end
 
-local function user_key(event, user) -- hash: held, confirmed, version; and a field for each live reservation
+local function user_key(event, user) -- hash: held, confirmed, version; and each live reservation's deadline, ms
   return space .. "user:" .. event .. "/" .. user
 end
 

@@ -2,7 +2,7 @@
 -- Expects: call, tag, keys.lua.
 local FIELDS = {
   "event", "zone", "user", "quantity", "price", "currency", "reserved_at", "deadline", "hold_until", "version",
-  "state", "pin", "pinned_at", "payment", "key", "fingerprint",
+  "state", "pin", "pinned_at", "payment", "key", "fingerprint", "at",
 }
 
 local function pack(r)
@@ -25,12 +25,17 @@ local function load(booking)
   return r
 end
 
--- A reservation that an index calls live. One that is missing, which no script leaves behind, means that Redis has
--- forgotten something: the shard is closed, and whoever meets it rebuilds it (rules 3.5 and 3.7).
+-- Something is missing that no script leaves behind: Redis has forgotten it. The shard is closed, and whoever meets it
+-- rebuilds it (rules 3.5 and 3.7).
+local function forget(what)
+  call("SET", tag .. ":freeze", "forgotten: " .. what)
+end
+
+-- A reservation that an index calls live.
 local function load_live(booking)
   local r = load(booking)
   if not r then
-    call("SET", tag .. ":freeze", "forgotten " .. booking)
+    forget(booking)
   end
   return r
 end
@@ -39,6 +44,6 @@ end
 local function facts(booking, r)
   return {
     booking, r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.version,
-    r.state, r.pin, r.payment, r.key, r.fingerprint,
+    r.state, r.pin, r.payment, r.key, r.fingerprint, r.at,
   }
 end

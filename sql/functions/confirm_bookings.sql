@@ -13,26 +13,31 @@ DECLARE
     v_zone booking.zones;
     v_user booking.user_seats;
 BEGIN
-    PERFORM lock_shards(array_agg(p.shard)) FROM entries_of(p_pins) AS p;
-    PERFORM insert_pinned(p_pins);
+    PERFORM lock_shards(array_agg(p.shard)) FROM batch_of(p_pins) AS p;
+    -- A reservation that has not been recorded yet gets its row here: a decision does not wait for the worker.
+    PERFORM insert_bookings(p_pins, 'reserved', 'reserve', p_live_only => true);
+    -- Closes the race with another confirm, a cancel or a late record of the same booking.
+    PERFORM 1 FROM bookings AS b
+    WHERE b.booking_id IN (SELECT p.booking_id FROM batch_of(p_pins) AS p)
+    ORDER BY b.booking_id FOR UPDATE;
 
     INSERT INTO user_seats (event_id, user_id, seats_limit)
     SELECT DISTINCT p.event_id, p.user_id, e.max_per_user
-    FROM entries_of(p_pins) AS p
+    FROM batch_of(p_pins) AS p
     JOIN events AS e USING (event_id)
     ORDER BY p.event_id, p.user_id
     ON CONFLICT DO NOTHING;
     PERFORM 1 FROM user_seats AS u
-    WHERE (u.event_id, u.user_id) IN (SELECT p.event_id, p.user_id FROM entries_of(p_pins) AS p)
+    WHERE (u.event_id, u.user_id) IN (SELECT p.event_id, p.user_id FROM batch_of(p_pins) AS p)
     ORDER BY u.event_id, u.user_id FOR UPDATE;
     -- The hot row last, so that it is held for the shortest time; NO KEY lets bookings refer to it meanwhile.
     PERFORM 1 FROM zones AS z
-    WHERE (z.event_id, z.zone_id) IN (SELECT p.event_id, p.zone_id FROM entries_of(p_pins) AS p)
+    WHERE (z.event_id, z.zone_id) IN (SELECT p.event_id, p.zone_id FROM batch_of(p_pins) AS p)
     ORDER BY z.event_id, z.zone_id FOR NO KEY UPDATE;
 
     FOR v_pin IN
         SELECT p.*, s.epoch AS epoch_now, e.max_per_user
-        FROM entries_of(p_pins) AS p
+        FROM batch_of(p_pins) AS p
         JOIN shards AS s USING (shard)
         JOIN events AS e USING (event_id)
         ORDER BY p.event_id, p.zone_id, p.booking_id

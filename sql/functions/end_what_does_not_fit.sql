@@ -1,5 +1,5 @@
--- end_what_does_not_fit: ends, the oldest kept, those live reservations of a shard that its capacities and limits have no
--- room for (rule 3.7). Answers how many.
+-- end_what_does_not_fit: ends those live reservations of a shard that its capacities and limits have no room for; the oldest
+-- are kept, and whatever is past its deadline goes first (rule 3.7). Answers how many ended.
 -- Locks: the bookings that end. The caller holds the shard exclusively. Idempotent: yes. Raises: nothing.
 CREATE OR REPLACE FUNCTION booking.end_what_does_not_fit(p_shard smallint, p_epoch integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
@@ -7,19 +7,24 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
 DECLARE
     v_live record;
     v_booking booking.bookings;
-    v_zone_seats jsonb := '{}'::jsonb; -- seats that the walk has kept so far, by zone and by user
-    v_user_seats jsonb := '{}'::jsonb;
-    v_zone_taken bigint;
-    v_user_taken bigint;
+    v_count integer;
+    v_zone_seats bigint[]; -- seats that the walk has kept so far, by the number of the zone and of the user
+    v_user_seats bigint[];
     v_ended integer := 0;
 BEGIN
+    -- No more numbers than reservations. Arrays of a known length are changed in place: the walk is linear.
+    SELECT count(*) INTO v_count FROM bookings AS b WHERE b.shard = p_shard AND b.status = 'reserved';
+    v_zone_seats := array_fill(0::bigint, ARRAY[v_count + 1]);
+    v_user_seats := array_fill(0::bigint, ARRAY[v_count + 1]);
     FOR v_live IN
         SELECT l.*
         FROM (
             SELECT
-                b.booking_id, b.quantity, z.capacity - z.confirmed_seats AS zone_room,
+                b.booking_id, b.quantity, b.reserved_at, b.deadline <= clock_timestamp() AS due,
+                z.capacity - z.confirmed_seats AS zone_room,
                 greatest(0, e.max_per_user - coalesce(u.confirmed_seats, 0)) AS user_room,
-                b.event_id || '/' || b.zone_id AS zone_name, b.event_id || '/' || b.user_id AS user_name,
+                dense_rank() OVER (ORDER BY b.event_id, b.zone_id) AS zone_no,
+                dense_rank() OVER (ORDER BY b.event_id, b.user_id) AS user_no,
                 sum(b.quantity) OVER (PARTITION BY b.event_id, b.zone_id) AS zone_wants,
                 sum(b.quantity) OVER (PARTITION BY b.event_id, b.user_id) AS user_wants
             FROM bookings AS b
@@ -30,13 +35,13 @@ BEGIN
         ) AS l
         -- Whoever fits with everybody else need not be walked through: that is nearly everybody.
         WHERE l.zone_wants > l.zone_room OR l.user_wants > l.user_room
-        ORDER BY l.booking_id
+        ORDER BY l.due, l.reserved_at, l.booking_id
     LOOP
-        v_zone_taken := coalesce((v_zone_seats ->> v_live.zone_name)::bigint, 0) + v_live.quantity;
-        v_user_taken := coalesce((v_user_seats ->> v_live.user_name)::bigint, 0) + v_live.quantity;
-        IF v_zone_taken <= v_live.zone_room AND v_user_taken <= v_live.user_room THEN
-            v_zone_seats := v_zone_seats || jsonb_build_object(v_live.zone_name, v_zone_taken);
-            v_user_seats := v_user_seats || jsonb_build_object(v_live.user_name, v_user_taken);
+        IF v_zone_seats[v_live.zone_no] + v_live.quantity <= v_live.zone_room
+            AND v_user_seats[v_live.user_no] + v_live.quantity <= v_live.user_room
+        THEN
+            v_zone_seats[v_live.zone_no] := v_zone_seats[v_live.zone_no] + v_live.quantity;
+            v_user_seats[v_live.user_no] := v_user_seats[v_live.user_no] + v_live.quantity;
         ELSE
             UPDATE bookings AS b
             SET status = 'expired', version = b.version + 1, epoch = p_epoch, ended_at = clock_timestamp(),

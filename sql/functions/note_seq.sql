@@ -5,7 +5,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
     UPDATE shards AS s
     SET highest_seq = e.seq
     FROM (
-        SELECT shard, epoch, max(seq) AS seq FROM entries_of(p_entries) GROUP BY shard, epoch ORDER BY shard
+        SELECT shard, epoch, max(seq) AS seq FROM batch_of(p_entries) GROUP BY shard, epoch ORDER BY shard
     ) AS e
     WHERE s.shard = e.shard AND s.epoch = e.epoch AND s.highest_seq < e.seq
 $$;

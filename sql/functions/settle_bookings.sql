@@ -10,11 +10,16 @@ DECLARE
     v_pin record;
     v_booking booking.bookings;
 BEGIN
-    PERFORM lock_shards(array_agg(p.shard)) FROM entries_of(p_pins) AS p;
-    PERFORM insert_pinned(p_pins);
+    PERFORM lock_shards(array_agg(p.shard)) FROM batch_of(p_pins) AS p;
+    -- A reservation that has not been recorded yet gets its row here: a decision does not wait for the worker.
+    PERFORM insert_bookings(p_pins, 'reserved', 'reserve', p_live_only => true);
+    -- Closes the race with another confirm, a cancel or a late record of the same booking.
+    PERFORM 1 FROM bookings AS b
+    WHERE b.booking_id IN (SELECT p.booking_id FROM batch_of(p_pins) AS p)
+    ORDER BY b.booking_id FOR UPDATE;
     FOR v_pin IN
         SELECT p.*, s.epoch AS epoch_now
-        FROM entries_of(p_pins) AS p
+        FROM batch_of(p_pins) AS p
         JOIN shards AS s USING (shard)
         ORDER BY p.booking_id
     LOOP

@@ -35,7 +35,7 @@ BEGIN
         'deadline', to_ms(b.deadline),
         'hold_until', to_ms(b.reserved_at) + e.hold_seconds_max::bigint * 1000,
         'version', b.version, 'state', 'reserved', 'pin', b.void_pin, 'pinned_at', 0, 'payment', '',
-        'key', coalesce(b.idempotency_key, ''), 'fingerprint', coalesce(k.fingerprint, '')
+        'key', coalesce(b.idempotency_key, ''), 'fingerprint', coalesce(k.fingerprint, ''), 'at', to_ms(b.reserved_at)
     )
     FROM bookings AS b
     JOIN events AS e USING (event_id)
@@ -47,7 +47,9 @@ BEGIN
     SELECT 'key', k.answer || jsonb_build_object(
         'event', k.event_id, 'user', k.user_id, 'verb', k.verb, 'key', k.key, 'fingerprint', k.fingerprint,
         'booking', k.booking_id,
-        'keep_ms', ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint
+        'keep_ms', greatest(
+            1, ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint
+        )
     )
     FROM events AS e JOIN idempotency_keys AS k USING (event_id)
     WHERE e.shard = p_shard AND k.created_at > clock_timestamp() - interval '24 hours';

@@ -107,7 +107,10 @@ def test_a_release_that_was_forgotten_does_not_oversell(sale: Sale) -> None:
 
 
 def test_of_too_many_reservations_the_oldest_are_kept(sale: Sale) -> None:
-    bookings = [sale.reserve(f"user-{n}", 2).booking.booking_id for n in range(4)]
+    bookings = []
+    for n in range(4):
+        bookings.append(sale.reserve(f"user-{n}", 2).booking.booking_id)
+        sale.clock.advance(1)
     sale.record()
     sale.shop.release("user-0", bookings[0])
     sale.shop.confirm("bob", sale.reserve("bob", 4).booking.booking_id, None)

@@ -60,7 +60,9 @@ def test_a_script_opens_with_its_promise_its_keys_and_its_arguments(name: str) -
     assert used <= told, f"ARGV {used - told} is used and not in the header"
 
 
-@pytest.mark.parametrize("name", ["confirm", "expire", "flip", "freeze", "install", "learn", "release", "settle"])
+@pytest.mark.parametrize(
+    "name", ["ceiling", "confirm", "expire", "extend", "flip", "freeze", "install", "learn", "release", "settle"]
+)
 def test_what_ends_or_mends_reservations_works_on_a_full_redis(name: str) -> None:
     assert "allow-oom" in scripts.source(name).splitlines()[0]
 
@@ -76,7 +78,7 @@ def test_a_function_opens_with_its_promise_and_defines_what_its_file_is_named_fo
 
 def test_the_functions_outcomes_are_codes_of_the_table_or_states_of_a_decision() -> None:
     outcomes = set(chain.from_iterable(_OUTCOME.findall(text) for text in schema.function_files().values()))
-    assert outcomes - KINDS.keys() <= {"CONFIRM", "CONFIRMED", "ENDED", "UNDECIDED"}
+    assert outcomes - KINDS.keys() <= {"CANCELLED", "CONFIRM", "CONFIRMED", "ENDED", "UNDECIDED"}
 
 
 def test_every_sqlstate_that_is_raised_is_in_the_table_and_the_other_way_round() -> None:

@@ -1,0 +1,52 @@
+"""list: a user's own bookings, newest first, from both stores."""
+
+from dataclasses import dataclass
+
+from app.domain.ids import is_booking_id
+from app.domain.model import Booking, Status
+from app.domain.ports import Ledger, Reservations
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next_before` is where the next page begins; None on the last one."""
+
+    bookings: list[Booking]
+    next_before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListBookings:
+    reservations: Reservations
+    ledger: Ledger
+
+    def __call__(
+        self, user_id: str, event_id: str | None, status: Status | None, before: str | None, limit: int
+    ) -> Page:
+        """Up to `limit` bookings older than `before`, of one event or status if given. Raises `SERVICE_UNAVAILABLE`.
+
+        Redis is asked about what it may know better: its own live reservations, and whatever Postgres still calls
+        reserved, which is never passed on unseen (rule 3.10)."""
+        if before is not None and not is_booking_id(before):
+            return Page([], None)
+        recorded = self.ledger.list_bookings(user_id, event_id, status, before, limit + 1)
+        more = len(recorded) > limit
+        event_ids = [event_id] if event_id else [event.event_id for event, _ in self.ledger.catalogue()]
+        doubtful = [booking.booking_id for booking in recorded if booking.status == "reserved"]
+        bookings = {booking.booking_id: booking for booking in recorded if booking.status != "reserved"}
+        oldest = recorded[-1].booking_id if more else ""
+        for seen in self.reservations.mine(user_id, event_ids, doubtful):
+            booking = seen.booking
+            in_page = oldest <= booking.booking_id and (before is None or booking.booking_id < before)
+            if in_page and not (seen.pinned and booking.booking_id in bookings):
+                bookings.setdefault(booking.booking_id, self._pinned(booking) if seen.pinned else booking)
+        found = sorted(bookings.values(), key=lambda booking: booking.booking_id, reverse=True)
+        page = [booking for booking in found if status is None or booking.status == status]
+        if len(page) > limit:
+            return Page(page[:limit], page[limit - 1].booking_id)
+        return Page(page, oldest or None)
+
+    def _pinned(self, booking: Booking) -> Booking:
+        """What is pinned may be decided already."""
+        recorded = self.ledger.get_booking(booking.booking_id)
+        return recorded if recorded and recorded.status != "reserved" else booking

@@ -1,0 +1,60 @@
+#!lua flags=allow-oom
+-- extend: a later deadline, as often as asked for, up to what was fixed when the seats were reserved.
+--
+-- KEYS[1] {NN}:epoch
+-- ARGV[1] "<epoch> <run_id>"
+-- ARGV[2] now, ms; "" for Redis' own clock
+-- ARGV[3] booking id
+-- ARGV[4] user id
+-- ARGV[5] digest of (event, user, verb, idempotency key); "" without a key
+-- ARGV[6] idempotency key
+-- ARGV[7] fingerprint of the payload
+-- ARGV[8] how long a key is kept, ms
+--
+-- OK {booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at} now
+-- REPLAYED the same, with the deadline of the first answer
+-- RESERVATION_NOT_FOUND unknown | released | expired
+-- CONFIRMATION_IN_PROGRESS
+-- HOLD_LIMIT_REACHED deadline
+-- IDEMPOTENCY_KEY_REUSED
+-- SERVICE_UNAVAILABLE closed
+
+-- include: shard keys reservation outbox idempotency
+local booking = ARGV[3]
+local r = load(booking)
+if not r or r.user ~= ARGV[4] then
+  return { "RESERVATION_NOT_FOUND", "unknown" }
+end
+local known = remembered(ARGV[5], ARGV[8])
+if known then
+  if known[1] ~= ARGV[7] then
+    return { "IDEMPOTENCY_KEY_REUSED" }
+  end
+  r.deadline = known[6]
+  return { "REPLAYED", facts(booking, r), now }
+end
+if r.state == "pinned" then
+  return { "CONFIRMATION_IN_PROGRESS" }
+end
+if r.state ~= "reserved" then
+  return { "RESERVATION_NOT_FOUND", r.state }
+end
+if r.deadline <= now then
+  return { "RESERVATION_NOT_FOUND", "expired" }
+end
+
+local name = zone_name(r.event, r.zone)
+local hold_ms = tonumber(call("HGET", zone_key(name), "hold_ms"))
+local deadline = math.min(r.deadline + hold_ms, r.hold_until)
+if deadline <= r.deadline then
+  return { "HOLD_LIMIT_REACHED", r.deadline }
+end
+r.deadline, r.version, r.at = deadline, r.version + 1, now
+call("SET", reservation_key(booking), pack(r))
+call("ZADD", deadlines_key(name), deadline, booking .. ":" .. r.quantity)
+call("HSET", user_key(r.event, r.user), booking, deadline)
+if ARGV[5] ~= "" then
+  remember(ARGV[5], ARGV[8], ARGV[7], booking, r, now)
+end
+tell("extended", booking, r, now, "verb_key", ARGV[6], "verb_fingerprint", ARGV[7])
+return { "OK", facts(booking, r), now }

@@ -1,0 +1,67 @@
+-- insert_bookings: gives reservations that have no row yet theirs, with its first line of history and its key. Answers the
+-- new rows. What is to be `reserved` but comes from an older epoch comes from a Redis that has forgotten since: it is
+-- written as ended, is told, and owns no key (rule 3.6); with p_live_only it gets no row at all.
+-- Locks: bookings and keys by insertion, sorted. The caller holds the shards. Idempotent: yes, an older row stands.
+-- Raises: 22*, 23* for an entry that cannot be recorded at all.
+CREATE OR REPLACE FUNCTION booking.insert_bookings(
+    p_entries jsonb, p_status text, p_cause text, p_live_only boolean
+) RETURNS booking.bookings[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
+DECLARE
+    v_fresh booking.bookings[];
+BEGIN
+    WITH first AS (
+        SELECT DISTINCT ON (e.booking_id) e.*, e.epoch = s.epoch AS live
+        FROM batch_of(p_entries) AS e
+        JOIN shards AS s USING (shard)
+        WHERE e.epoch = s.epoch OR NOT p_live_only
+        ORDER BY e.booking_id, e.epoch, e.version
+    ),
+    fresh AS (
+        INSERT INTO bookings (
+            booking_id, shard, event_id, zone_id, user_id, quantity, unit_price_minor, currency, status, version,
+            epoch, reserved_at, deadline, ended_at, cause, idempotency_key
+        )
+        SELECT
+            f.booking_id, f.shard, f.event_id, f.zone_id, f.user_id, f.quantity, f.unit_price_minor, f.currency,
+            CASE WHEN p_status = 'reserved' AND NOT f.live THEN 'expired' ELSE p_status END,
+            CASE WHEN p_status = 'reserved' AND NOT f.live THEN f.version + 1 ELSE f.version END,
+            f.epoch, f.reserved_at, f.deadline,
+            CASE WHEN p_status <> 'reserved' THEN f.at WHEN NOT f.live THEN clock_timestamp() END,
+            CASE WHEN p_status = 'reserved' AND NOT f.live THEN 'rebuild' ELSE p_cause END,
+            f.idempotency_key
+        FROM first AS f
+        ORDER BY f.booking_id
+        ON CONFLICT (booking_id) DO NOTHING
+        RETURNING bookings.*
+    )
+    SELECT coalesce(array_agg(fresh::booking.bookings), '{}') INTO v_fresh FROM fresh;
+
+    PERFORM claim_idempotency_keys(
+        'reserve',
+        jsonb_agg(
+            jsonb_build_object(
+                'event_id', e.event_id, 'user_id', e.user_id, 'key', e.idempotency_key, 'fingerprint', e.fingerprint,
+                'booking_id', e.booking_id, 'unit_price_minor', e.unit_price_minor, 'currency', e.currency,
+                'deadline', e.deadline, 'at', e.reserved_at
+            )
+        )
+    )
+    FROM batch_of(p_entries) AS e
+    JOIN unnest(v_fresh) AS b USING (booking_id)
+    JOIN shards AS s ON s.shard = e.shard AND s.epoch = e.epoch;
+
+    -- A reservation's first transition is number 1 of the epoch it was made in, whoever tells of it first.
+    INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
+    SELECT b.booking_id, b.epoch, 1, 'reserved', b.reserved_at, 'reserve'
+    FROM unnest(v_fresh) AS b
+    UNION ALL
+    SELECT b.booking_id, b.epoch, b.version, b.status, b.ended_at, b.cause
+    FROM unnest(v_fresh) AS b
+    WHERE b.cause = 'rebuild'
+    ORDER BY 1, 2, 3
+    ON CONFLICT ON CONSTRAINT booking_history_one_row_per_transition DO NOTHING;
+    PERFORM tell(b) FROM unnest(v_fresh) AS b WHERE b.cause = 'rebuild';
+    RETURN v_fresh;
+END
+$$;

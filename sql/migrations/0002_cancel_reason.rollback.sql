@@ -1,0 +1,1 @@
+ALTER TABLE booking.bookings DROP COLUMN cancel_reason;
