@@ -20,14 +20,17 @@ from app.services.get import Get
 from app.services.history import History
 from app.services.inventory import Inventory
 from app.services.list_bookings import ListBookings
+from app.services.look import Look
 from app.services.open_zone import OpenZone
 from app.services.rebuild import Rebuild
 from app.services.release import Release
 from app.services.reopen import Reopen
 from app.services.reserve import Reserve
 from app.services.summary import Summary
+from app.services.tail import Tail
 from app.settings import Settings
 from app.stores.epochs import Epochs
+from app.stores.history import PostgresHistory
 from app.stores.ledger import PostgresLedger
 from app.stores.lua import Redis
 from app.stores.outboxes import LedgerOutbox, RedisOutbox
@@ -83,6 +86,7 @@ class Wiring:
         self.list_bookings = ListBookings(self.reservations, self.ledger)
         self.summary = Summary(self.reservations, self.ledger)
         self.inventory = Inventory(self.reservations, self.ledger)
+        self.look = Look(self.reservations, self.ledger)
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
@@ -97,6 +101,11 @@ class Wiring:
         """The rebuild, with the log where Kafka is spoken."""
         reservations, ledger = self._rebuilding
         return Rebuild(reservations, ledger, self.recorder, event_log)
+
+    def tail(self, since_ms: int | None) -> Tail:
+        """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""
+        log = PostgresHistory(self.postgres)
+        return Tail(log, log.seek(since_ms))
 
     def closed_shards(self) -> list[int]:
         """Shards that do not sell now. Raises `SERVICE_UNAVAILABLE`."""

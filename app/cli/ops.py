@@ -4,18 +4,14 @@ import time
 
 import click
 import jwt
-from flask import current_app
 from flask.cli import AppGroup
 
-from app.domain.errors import Refusal
-from app.settings import Settings
+from app.cli import watch
+from app.cli.opened import opened, settings
 
 ops = AppGroup("ops", help="What an operator does by hand.")
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["holdfast.settings"]
-    return settings
+for look in (watch.events, watch.zones, watch.booking, watch.tail):
+    ops.command()(look)
 
 
 @ops.command()
@@ -24,10 +20,10 @@ def _settings() -> Settings:
 @click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="Lifetime.")
 def token(user: str, admin: bool, hours: float) -> None:
     """Mint a bearer token for trying. Needs JWT_SECRET, no server."""
-    settings = _settings()
-    if settings.auth_mode != "jwt":
+    known = settings()
+    if known.auth_mode != "jwt":
         raise click.ClickException("AUTH_MODE=gateway takes no tokens of users: send X-User-ID.")
-    if not settings.jwt_secret:
+    if not known.jwt_secret:
         raise click.ClickException("JWT_SECRET is not set: only whoever holds the private key can mint a token.")
     now = int(time.time())
     claims = {
@@ -35,25 +31,20 @@ def token(user: str, admin: bool, hours: float) -> None:
         "iat": now,
         "exp": now + int(hours * 3600),
         **({"scope": "admin"} if admin else {}),
-        **({"iss": settings.jwt_issuer} if settings.jwt_issuer else {}),
-        **({"aud": settings.jwt_audience} if settings.jwt_audience else {}),
+        **({"iss": known.jwt_issuer} if known.jwt_issuer else {}),
+        **({"aud": known.jwt_audience} if known.jwt_audience else {}),
     }
-    click.echo(jwt.encode(claims, settings.jwt_secret, algorithm="HS256"))
+    click.echo(jwt.encode(claims, known.jwt_secret, algorithm="HS256"))
 
 
 @ops.command()
 @click.option("--shard", type=click.IntRange(min=0), help="Only this one; all unless given.")
 def rebuild(shard: int | None) -> None:
     """Fill shards that Redis forgot anew from Postgres. One that is open stays as it is."""
-    settings, wiring = _settings(), current_app.extensions["holdfast"]
-    if shard is not None and shard >= settings.shards:
-        raise click.ClickException(f"There are {settings.shards} shards, 0 to {settings.shards - 1}.")
-    wiring.start()
-    rebuild_one = wiring.rebuild()
-    try:
-        for number in range(settings.shards) if shard is None else [shard]:
+    shards = settings().shards
+    if shard is not None and shard >= shards:
+        raise click.ClickException(f"There are {shards} shards, 0 to {shards - 1}.")
+    with opened() as wiring:
+        rebuild_one = wiring.rebuild()
+        for number in range(shards) if shard is None else [shard]:
             click.echo(f"shard {number}: {'open' if rebuild_one(number) else 'somebody else is at it'}")
-    except Refusal as refused:
-        raise click.ClickException(str(refused)) from None
-    finally:
-        wiring.close()

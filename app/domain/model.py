@@ -52,6 +52,21 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """One line of the history of all bookings. `number` rises, but not without gaps."""
+
+    number: int
+    booking_id: str
+    event_id: str
+    zone_id: str
+    user_id: str
+    quantity: int
+    status: Status
+    cause: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The answer to reserve: the reservation, whether it is a replay, and how long it still has by Redis' clock."""
 

@@ -10,6 +10,7 @@ from app.domain.model import (
     Decision,
     Event,
     Extended,
+    Happened,
     Held,
     Learned,
     Order,
@@ -38,6 +39,7 @@ class Reservations(Protocol):
     def release(self, booking_id: str, user_id: str) -> Booking: ...
     def extend(self, booking_id: str, user_id: str, key: str | None, event_id: str) -> Extended: ...
     def get(self, booking_id: str, user_id: str) -> Seen: ...
+    def look(self, booking_id: str) -> Seen: ...
     def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None: ...
     def learn(self, shard: int, learned: Learned) -> None: ...
     def expire(self, shard: int, limit: int, pin_limit_ms: int) -> Swept: ...
@@ -82,6 +84,16 @@ class Recorder(Protocol):
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Raises `SERVICE_UNAVAILABLE`; `Unrecordable` if an entry among them can never be recorded."""
+
+
+class HistoryLog(Protocol):
+    """Postgres: the history of all bookings, in the order of recording."""
+
+    def seek(self, since_ms: int | None) -> int:
+        """The number after which come all lines recorded since then; the highest that there is for None."""
+
+    def read(self, after: int, missing: Sequence[int], limit: int) -> Sequence[Happened]:
+        """The next lines after a number, and those of `missing` that have come in the meantime."""
 
 
 class RebuildableLedger(Protocol):

@@ -94,6 +94,14 @@ class RedisReservations:
                 return _seen(facts, now)
         raise self._refusal(shard, reply)
 
+    def look(self, booking_id: str) -> Seen:
+        """For an operator: whose it is, is not asked."""
+        shard = self._shard_of(booking_id)
+        match reply := self._run("look", shard, booking_id):
+            case ["OK", facts, now]:
+                return _seen(facts, now)
+        raise self._refusal(shard, reply)
+
     def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
         decided = {"confirmed": confirmed, "ended": expired, "zones": learned.zones, "users": learned.users}
         match reply := self._run("settle", shard, json.dumps(decided)):
