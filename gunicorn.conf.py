@@ -1,23 +1,29 @@
 """gunicorn, and why each value is what it is. Read by `gunicorn wsgi:app` from the working directory."""
 
+import mmap
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 _METRICS_PREFIX = "holdfast-metrics-"
-_metrics_of_ours: str | None = None
+# One byte that the workers share with their master: 1 when the whole server ends. A worker alone cannot know: it gets
+# the same SIGTERM when others take its place. The file is read anew at SIGHUP, and so the workers before it, which
+# others replace, keep a byte of their own.
+_leaving = mmap.mmap(-1, 1)
 
 # Loopback unless told otherwise: what faces the network is a proxy that speaks TLS.
 bind = os.environ.get("BIND") or "127.0.0.1:8000"
 # A process uses one core. Two by default, so that one may die while the other serves.
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 # A request waits for Redis or Postgres nearly all its time: greenlets wait at next to no cost. The worker patches
-# the standard library before it loads the application, and with it psycopg and redis-py.
-worker_class = "gevent"
+# the standard library before it loads the application, and with it psycopg and redis-py. Ours is gunicorn's `gevent`
+# with an end that loses no request.
+worker_class = "app.serving.DrainingWorker"
 # Connections per worker, idle ones included: twice MAX_IN_FLIGHT, so that requests are shed with a 503 that says so
 # and not left in the kernel's queue.
 worker_connections = 8000
@@ -28,8 +34,9 @@ preload_app = False
 # Seconds without a sign of life after which a worker is killed. It is the event loop that gives the sign, so a slow
 # request does not count, only one that never yields.
 timeout = 30
-# Seconds for requests in flight after SIGTERM. All our waits together take less; idle connections are cut.
-graceful_timeout = 5
+# Seconds from SIGTERM until a worker is killed: the longest DRAIN_SECONDS and then the longest request. A worker ends
+# by itself as soon as nothing is in flight.
+graceful_timeout = 75
 # Seconds that an idle connection is kept, and within which a request's head must arrive: longer than the 60 s of common
 # load balancers, so that it is they who close.
 keepalive = 75
@@ -63,15 +70,33 @@ def on_starting(server: Any) -> None:
     _prepare_metrics()
 
 
+def when_ready(server: Any) -> None:
+    """In the master, once it listens and has its signal handlers."""
+    _notice_the_end(server)
+
+
+def on_reload(server: Any) -> None:
+    """In the master at SIGHUP, before new workers replace the old ones."""
+    _notice_the_end(server)
+
+
+def _notice_the_end(server: Any) -> None:
+    """At SIGTERM `/readyz` turns 503 before anything else happens, unless a master made by SIGUSR2 takes over."""
+
+    def terminate(number: int, frame: Any) -> None:
+        _leaving[0] = server.reexec_pid == 0
+        server.signal(number, frame)
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
 def _prepare_metrics() -> None:
     """Gives the workers a directory to add their measurements up in. One given from outside is emptied, and stays."""
-    global _metrics_of_ours
     given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     # After SIGUSR2 the new master inherits the directory of the old one, which is still in use.
     if given is None or Path(given).name.startswith(_METRICS_PREFIX):
         _remove_left_over_metrics()
-        _metrics_of_ours = tempfile.mkdtemp(prefix=f"{_METRICS_PREFIX}{os.getpid()}-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_of_ours
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=f"{_METRICS_PREFIX}{os.getpid()}-")
         return
     Path(given).mkdir(parents=True, exist_ok=True)
     for left_over in Path(given).glob("*.db"):
@@ -98,6 +123,9 @@ def _admit_as_many_files_as_connections() -> None:
 
 def post_worker_init(worker: Any) -> None:
     """After the fork and with the application loaded: open pools now, so that the first request finds them open."""
+    from app.api import leaving
+
+    leaving.tell(worker.wsgi, lambda: bool(_leaving[0]))
     worker.wsgi.extensions["holdfast.start"]()
 
 
@@ -116,5 +144,6 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    if _metrics_of_ours is not None:
-        shutil.rmtree(_metrics_of_ours, ignore_errors=True)
+    directory = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    if directory.name.startswith(f"{_METRICS_PREFIX}{os.getpid()}-"):  # ours, and not given from outside
+        shutil.rmtree(directory, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flask import Flask
 
 from app import cli
-from app.api import openapi, problems, request_log
+from app.api import leaving, openapi, problems, request_log
 from app.api.identity import identity_of
 from app.api.shedding import Shedding
 from app.observability import configure_logging
@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     request_log.register(app)
     app.before_request(start)
     problems.register(app)
+    leaving.register(app)
     openapi.register(app)
     cli.register(app)
     app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]

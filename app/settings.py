@@ -83,6 +83,10 @@ class Settings:
     """Requests in flight per process before shedding: a longer queue only answers clients that have given up."""
     retry_after_seconds: int = _integer(1, 1, 3_600)
     """What a 503 advises: most outages here (a rebuild, a failover) end within seconds."""
+    body_timeout_seconds: int = _integer(10, 1, 15)
+    """For a whole body to arrive: one that trickles in must not hold its place for ever. 64 KiB take a modem ten."""
+    drain_seconds: int = _integer(5, 0, 60)
+    """From SIGTERM to the end of listening, while `/readyz` says 503: two looks of a balancer. In development: 0."""
 
     auth_mode: Literal["jwt", "gateway"] = _text(OneOf(["jwt", "gateway"]), default="jwt")
     """Who verifies the caller: we (bearer token), or a gateway before us (`X-User-ID`)."""
@@ -107,6 +111,7 @@ class Settings:
         given = {name: value for name, value in environ.items() if value}
         if given.get("APP_ENV") == "development":
             given.setdefault("LOG_FORMAT", "text")
+            given.setdefault("DRAIN_SECONDS", "0")
         try:
             settings = cls(**{name.lower(): value for name, value in _SCHEMA.load(given).items()})
         except ValidationError as error:

@@ -46,7 +46,10 @@ class Gunicorn(Process):
         return [] if process is None else sorted(child.pid for child in process.children())
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+        # Not `python -m gunicorn`: at SIGUSR2 that runs itself again by its path, where a module of gunicorn's own hides
+        # the standard library's `http`.
+        program = Path(sys.executable).with_name("gunicorn")
+        return [sys.executable, str(program), "-c", "gunicorn.conf.py", "wsgi:app"]
 
     def environment(self) -> dict[str, str]:
         return {**self.settings, "BIND": self.bind}

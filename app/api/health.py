@@ -7,6 +7,7 @@ from flask import Response
 
 from app.api import answers, metrics, present
 from app.api.contract import Blueprint, documented, refuses
+from app.api.leaving import unless_leaving
 from app.api.services import wired
 
 blueprint: Final = Blueprint("health", "For what runs and watches the process")
@@ -22,10 +23,11 @@ def livez() -> None:
 @blueprint.route("GET", "/health", operation="health")
 @blueprint.answers(present.ready, {200: answers.Ready})
 @refuses("SERVICE_UNAVAILABLE")
+@unless_leaving
 def readyz() -> Mapping[str, str]:
     """Whether seats can be sold: Redis and Postgres answer, and every shard is open
 
-    The 503 names each part in `parts` as well.
+    The 503 names each part in `parts` as well. It comes first when the server is about to end.
     """
     return wired().health()
 

@@ -1,8 +1,12 @@
 """A gunicorn of a test's own, on servers that the test may pause or kill."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +49,40 @@ def open_event(client: httpx.Client) -> str:
 
 def order(event_id: str) -> dict[str, Any]:
     return {"event_id": event_id, "zone_id": "A", "quantity": 1}
+
+
+@dataclass
+class Visitors:
+    """`rate` requests a second over `connections` that are kept, each its own client, until the block ends.
+
+    `ask` answers a status; what is no HTTP answer counts by the name of its error. Nobody asks twice for the same."""
+
+    server: Gunicorn
+    ask: Callable[[httpx.Client], int]
+    rate: float = 200
+    connections: int = 20
+    outcomes: Counter[int | str] = field(default_factory=Counter)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Visitors":
+        self._pool = ThreadPoolExecutor(self.connections)
+        self._visits = [self._pool.submit(self._visit, number) for number in range(self.connections)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(wait=True)
+        for visit in self._visits:
+            self.outcomes.update(visit.result())
+
+    def _visit(self, number: int) -> Counter[int | str]:
+        outcomes: Counter[int | str] = Counter()
+        due = time.monotonic() + number / self.rate
+        with client_of(self.server, f"visitor-{number}") as client:
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                due += self.connections / self.rate
+                try:
+                    outcomes[self.ask(client)] += 1
+                except httpx.TransportError as error:
+                    outcomes[type(error).__name__] += 1
+        return outcomes

@@ -37,6 +37,12 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     assert complaint(REDIS_URL="") == "REDIS_URL must be set."
 
 
+def test_development_ends_without_waiting_for_a_balancer_unless_told_otherwise() -> None:
+    assert read().drain_seconds > 0
+    assert read(APP_ENV="development").drain_seconds == 0
+    assert read(APP_ENV="development", DRAIN_SECONDS="3").drain_seconds == 3
+
+
 def test_development_logs_for_a_reader_unless_told_otherwise() -> None:
     assert read(APP_ENV="development").log_format == "text"
     assert read(APP_ENV="development", LOG_FORMAT="json").log_format == "json"
@@ -53,6 +59,7 @@ def test_development_logs_for_a_reader_unless_told_otherwise() -> None:
         ("DATABASE_URL", "postgresql://[db/holdfast"),
         ("REDIS_URL", "cache:6379"),
         ("APP_ENV", "staging"),
+        ("DRAIN_SECONDS", "61"),
         ("AUTH_MODE", "none"),
         ("PAYMENTS", "acme"),
         ("LOG_LEVEL", "loud"),
