@@ -1,4 +1,4 @@
-"""/admin: operators put events and zones on sale."""
+"""/admin: operators put events and zones on sale, and compare the stores."""
 
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from app.api.identity import for_admin
 from app.api.paths import EVENT, ZONE, new_ids
 from app.api.services import wired
 from app.domain.model import Event, Zone
+from app.services.inventory import Compared
 
 blueprint: Final = Blueprint("admin", "For operators")
 
@@ -40,3 +41,16 @@ def put_zone(terms: dict[str, Any], *, event_id: str, zone_id: str) -> tuple[Zon
     """
     zone = Zone(event_id=event_id, zone_id=zone_id, **{"name": zone_id, **terms})
     return zone, wired().open_zone(zone)
+
+
+@blueprint.route("GET", "/admin/inventory")
+@blueprint.answers(present.inventory, {200: answers.Inventory})
+@refuses("EVENT_NOT_FOUND", "SERVICE_UNAVAILABLE")
+@for_admin
+@blueprint.asks(schemas.OfEventIfAny)
+def inventory(asked: dict[str, Any]) -> list[Compared]:
+    """Both stores side by side, with the drift of each zone
+
+    Redis less Postgres, in seats. It is 0 at rest; while events are on their way to Postgres it is not.
+    """
+    return wired().inventory(asked["event_id"])

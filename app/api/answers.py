@@ -62,6 +62,38 @@ class Released(_OfBooking):
     status = _status("released")
 
 
+class Cancelled(_Seats):
+    """`released` where it was not confirmed."""
+
+    status = _status("cancelled", "released")
+    ended_at = _instant("When its seats were given back", "2026-08-01T08:05:00.000Z")
+
+
+class Extended(_Seats):
+    status = _status("reserved")
+    expires_at = _instant("The deadline that holds now", "2026-08-01T08:20:00.000Z")
+    expires_in = _count("Seconds that are left, by our clock, rounded down", 1199)
+
+
+class Transition(Schema):
+    version = _count("Counts the booking's transitions from 1", 1)
+    status = _status("reserved", "confirmed", "released", "expired", "cancelled")
+    at = _instant("When it happened", "2026-08-01T08:00:00.000Z")
+    cause = _text("What brought it about", "reserve")
+
+
+class History(Schema):
+    data = fields.List(fields.Nested(Transition), required=True)
+
+
+class Count(Schema):
+    event_id = _id("The event", "demo")
+    held = _count("Seats reserved and not confirmed", 2)
+    confirmed = _count("Seats confirmed", 3)
+    allowed = _count("The event's `max_per_user`", 10)
+    remaining = _count("Seats that may still be reserved", 5)
+
+
 class Booking(_Seats):
     """Members without a value are left out."""
 
@@ -75,6 +107,45 @@ class Booking(_Seats):
     payment_id = _text("As given to confirm", "pay_8231", required=False)
     ended_at = _instant("When it was released, cancelled, or expired", "2026-08-01T08:10:00.104Z", required=False)
     cause = _text("Why it ended", "deadline", required=False)
+
+
+class Page(Schema):
+    data = fields.List(fields.Nested(Booking), required=True)
+    next_cursor = _text(
+        "Where the next page begins; absent on the last one", "AZjzonxBgAedLlsfCmw-hAAAAAA", required=False
+    )
+
+
+class _InRedis(Schema):
+    capacity = _count("Seats, as Redis knows", 500)
+    confirmed = _count("Seats sold, as Redis knows", 50)
+    held = _count("Seats held now", 30)
+    available = _count("Seats that can be reserved now", 420)
+    version = _count("Of the facts that Redis knows", 7)
+
+
+class _InPostgres(Schema):
+    capacity = _count("Seats", 500)
+    confirmed = _count("Seats sold", 50)
+    reserved = _count("Seats reserved, as far as recorded", 30)
+    version = _count("Of the zone's facts", 7)
+
+
+class Compared(Schema):
+    event_id = _id("The event", "demo")
+    zone_id = _id("The zone of that event", "A")
+    redis = fields.Nested(_InRedis, metadata=about("Absent where Redis does not know the zone"))
+    postgres = fields.Nested(_InPostgres, required=True)
+    drift = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata=about("Redis less Postgres, in seats", {"capacity": 0, "confirmed": 0, "held": 0}),
+    )
+
+
+class Inventory(Schema):
+    data = fields.List(fields.Nested(Compared), required=True)
 
 
 class _EventTerms(Schema):

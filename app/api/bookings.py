@@ -1,14 +1,16 @@
-"""/bookings: reserve, confirm, release, get."""
+"""/bookings: every verb of a buyer."""
 
-from typing import Final
+from typing import Any, Final
 
 from app.api import answers, present, schemas
 from app.api.contract import Blueprint, refuses
-from app.api.idempotency import keyed
+from app.api.idempotency import key_in_header, key_not_needed, keyed
 from app.api.identity import for_user
 from app.api.paths import BOOKING, known_ids
 from app.api.services import wired
-from app.domain.model import Booking, Held, Order
+from app.domain.model import Booking, Extended, Held, Order, Transition
+from app.services.list_bookings import Page
+from app.services.summary import Count
 
 blueprint: Final = Blueprint("bookings", "Seats are reserved, then confirmed, released, or left to expire")
 
@@ -35,6 +37,7 @@ def reserve(order: Order, *, user: str) -> Held:
 @refuses("INSUFFICIENT_SEATS", "MAX_TICKETS_EXCEEDED", "SERVICE_UNAVAILABLE")
 @for_user
 @known_ids
+@key_not_needed
 @blueprint.takes(schemas.Confirm, required=False)
 def confirm(payment_id: str | None, *, user: str, booking_id: str) -> Booking:
     """Turn a reservation into a booking
@@ -50,10 +53,74 @@ def confirm(payment_id: str | None, *, user: str, booking_id: str) -> Booking:
 @refuses("RESERVATION_NOT_FOUND", "ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS", "SERVICE_UNAVAILABLE")
 @for_user
 @known_ids
+@key_not_needed
 @blueprint.takes(schemas.Nothing, required=False)
 def release(_: object, *, user: str, booking_id: str) -> Booking:
     """Give reserved seats back before the deadline"""
     return wired().release(user, booking_id)
+
+
+@blueprint.route("POST", "/bookings/<booking_id>/cancel", parameters=[BOOKING])
+@blueprint.answers(present.cancelled, {200: answers.Cancelled})
+@refuses("RESERVATION_NOT_FOUND", "CONFIRMATION_IN_PROGRESS", "SERVICE_UNAVAILABLE")
+@for_user
+@known_ids
+@key_not_needed
+@blueprint.takes(schemas.Cancel, required=False)
+def cancel(reason: str | None, *, user: str, booking_id: str) -> Booking:
+    """Give seats back, confirmed or not
+
+    A reservation is released. A confirmed booking is cancelled: its seats are on sale again; asked again it answers the
+    same.
+    """
+    return wired().cancel(user, booking_id, reason)
+
+
+@blueprint.route("POST", "/bookings/<booking_id>/extend", parameters=[BOOKING])
+@blueprint.answers(present.extended, {200: answers.Extended}, "Idempotency-Replayed")
+@refuses("RESERVATION_NOT_FOUND", "HOLD_LIMIT_REACHED", "IDEMPOTENCY_KEY_REUSED")
+@refuses("ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS", "SERVICE_UNAVAILABLE")
+@for_user
+@known_ids
+@key_in_header
+@blueprint.takes(schemas.Nothing, required=False)
+def extend(_: object, *, user: str, booking_id: str, key: str | None) -> Extended:
+    """Move the deadline of a reservation
+
+    By the event's `hold_seconds`, as often as `hold_seconds_max` admits. Each call moves it again, one with an
+    idempotency key only once.
+    """
+    return wired().extend(user, booking_id, key)
+
+
+@blueprint.route("GET", "/bookings")
+@blueprint.answers(present.page, {200: answers.Page})
+@refuses("SERVICE_UNAVAILABLE")
+@for_user
+@blueprint.asks(schemas.ListBookings)
+def list_bookings(asked: dict[str, Any], *, user: str) -> Page:
+    """One's own bookings, newest first"""
+    return wired().list_bookings(user, asked["event_id"], asked["status"], asked["cursor"], asked["limit"])
+
+
+@blueprint.route("GET", "/bookings/summary")
+@blueprint.answers(present.count, {200: answers.Count})
+@refuses("EVENT_NOT_FOUND", "SERVICE_UNAVAILABLE")
+@for_user
+@blueprint.asks(schemas.OfEvent)
+def summary(asked: dict[str, Any], *, user: str) -> Count:
+    """How many seats of an event one has, and may still have"""
+    return wired().summary(user, asked["event_id"])
+
+
+@blueprint.route("GET", "/bookings/<booking_id>/history", parameters=[BOOKING])
+@blueprint.answers(present.history, {200: answers.History})
+@refuses("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE")
+@for_user
+@known_ids
+def history(*, user: str, booking_id: str) -> list[Transition]:
+    """Every transition of one's own booking, oldest first"""
+    return wired().history(user, booking_id)
 
 
 @blueprint.route("GET", "/bookings/<booking_id>", operation="get_booking", parameters=[BOOKING])

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import flask_smorest
 from flask import Request, Response, g
-from marshmallow import Schema, ValidationError
+from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
 from app.api.refusals_doc import responses_of
@@ -47,7 +47,9 @@ class StrictParser(FlaskParser):
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
         by_location: dict[str, Any] = error.messages  # type: ignore[assignment]
-        raise refusal("VALIDATION_ERROR", "The request has fields that cannot be used", errors=by_location["json"])
+        raise refusal(
+            "VALIDATION_ERROR", "The request has fields that cannot be used", errors=next(iter(by_location.values()))
+        )
 
 
 def documented(view: V, **doc: Any) -> V:
@@ -99,6 +101,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         def decorate(view: V) -> V:
             loaded: V = self.arguments(instance, required=required)(view)
             return refuses(*OF_A_BODY)(loaded)
+
+        return decorate
+
+    def asks(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Gives the view what `schema` loads from the query, as its first argument."""
+        instance = schema()
+
+        def decorate(view: V) -> V:
+            loaded: V = self.arguments(instance, location="query", unknown=RAISE)(view)
+            return refuses("VALIDATION_ERROR")(loaded)
 
         return decorate
 

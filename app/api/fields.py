@@ -9,7 +9,7 @@ from typing import Any, Final
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Range
 
-from app.api import idempotency
+from app.api import cursor, idempotency
 from app.domain import ids
 
 INT32_MAX: Final = 2**31 - 1  # `integer` of Postgres
@@ -88,6 +88,25 @@ class Name(_Matching):
 
     def accepts(self, text: str) -> bool:
         return 1 <= len(text) <= 200 and is_clean(text)
+
+
+class Reason(Name):
+    """1 to 500 characters of a customer's own words."""
+
+    wrong = "Must be 1 to 500 characters without control characters."
+
+    def accepts(self, text: str) -> bool:
+        return 1 <= len(text) <= 500 and is_clean(text)
+
+
+class Cursor(fields.Field[str]):
+    """A cursor as an earlier page gave it; loads the booking id behind it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        booking_id = cursor.from_text(value) if isinstance(value, str) else None
+        if booking_id is None:
+            raise ValidationError("Must be the next_cursor of an earlier page.")
+        return booking_id
 
 
 class IdempotencyKey(fields.Field[str]):

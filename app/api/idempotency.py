@@ -51,4 +51,33 @@ def keyed(view: V) -> V:
         key = agreed(order.idempotency_key, *(request.headers.get(name) for name in HEADERS))
         return view(replace(order, idempotency_key=key), **arguments)
 
-    return cast(V, refuses("IDEMPOTENCY_KEY_INVALID")(documented(with_key, parameters=_PARAMETERS)))
+    return cast(V, _documented(with_key))
+
+
+def key_in_header(view: V) -> V:
+    """Gives the view the `key` of the headers, None without one."""
+
+    @wraps(view)
+    def with_key(*positional: Any, **named: Any) -> Any:
+        return view(*positional, key=_of_headers(), **named)
+
+    return cast(V, _documented(with_key))
+
+
+def key_not_needed(view: V) -> V:
+    """For a verb that is idempotent by its nature: a key is checked, so that a mistake shows, and changes nothing."""
+
+    @wraps(view)
+    def without_key(*positional: Any, **named: Any) -> Any:
+        _of_headers()
+        return view(*positional, **named)
+
+    return cast(V, _documented(without_key))
+
+
+def _of_headers() -> str | None:
+    return agreed(*(request.headers.get(name) for name in HEADERS))
+
+
+def _documented(view: Callable[..., Any]) -> Any:
+    return refuses("IDEMPOTENCY_KEY_INVALID")(documented(view, parameters=_PARAMETERS))

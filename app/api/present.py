@@ -1,13 +1,18 @@
 """Records of the domain as answers: times in RFC 3339, UTC, to the millisecond; money in decimal strings."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
+from app.api import cursor
 from app.api.contract import Answer, Json
 from app.domain import money, times
 from app.domain.errors import refusal
-from app.domain.model import Booking, Event, Held, Zone
+from app.domain.model import Booking, Event, Extended, Held, Transition, Zone
 from app.services.availability import OnSale
+from app.services.inventory import Compared
+from app.services.list_bookings import Page
+from app.services.summary import Count
 
 API_PREFIX: Final = "/api/v1"
 
@@ -32,6 +37,10 @@ def released(booking: Booking) -> Answer:
 
 
 def found(booking: Booking) -> Answer:
+    return Answer(_booking(booking))
+
+
+def _booking(booking: Booking) -> Json:
     body = {
         **_seats(booking),
         "user_id": booking.user_id,
@@ -42,7 +51,63 @@ def found(booking: Booking) -> Answer:
         "ended_at": _instant_or_none(booking.ended_at_ms),
         "cause": booking.cause,
     }
-    return Answer(_without_none(body))
+    return _without_none(body)
+
+
+def cancelled(booking: Booking) -> Answer:
+    return Answer(_without_none({**_seats(booking), "ended_at": _instant_or_none(booking.ended_at_ms)}))
+
+
+def extended(outcome: Extended) -> Answer:
+    booking = outcome.booking
+    body = {
+        **_seats(booking),
+        "expires_at": times.to_text(booking.deadline_ms),
+        "expires_in": outcome.expires_in_ms // 1000,
+    }
+    return Answer(body, 200, {"Idempotency-Replayed": "true"} if outcome.replayed else {})
+
+
+def page(found: Page) -> Answer:
+    body = {"data": [_booking(booking) for booking in found.bookings]}
+    return Answer(body | ({"next_cursor": cursor.to_text(found.next_before)} if found.next_before else {}))
+
+
+def history(transitions: Iterable[Transition]) -> Answer:
+    return Answer(
+        {
+            "data": [
+                {"version": t.version, "status": t.status, "at": times.to_text(t.at_ms), "cause": t.cause}
+                for t in transitions
+            ]
+        }
+    )
+
+
+def count(seats: Count) -> Answer:
+    return Answer(asdict(seats))
+
+
+def inventory(zones: Iterable[Compared]) -> Answer:
+    return Answer({"data": [_compared(zone) for zone in zones]})
+
+
+def _compared(zone: Compared) -> Json:
+    stock = zone.stock
+    return _without_none(
+        {
+            "event_id": stock.event_id,
+            "zone_id": stock.zone_id,
+            "redis": asdict(zone.redis) if zone.redis else None,
+            "postgres": {
+                "capacity": stock.capacity,
+                "confirmed": stock.confirmed,
+                "reserved": stock.reserved,
+                "version": stock.version,
+            },
+            "drift": zone.drift,
+        }
+    )
 
 
 def events(catalogue: Iterable[tuple[Event, list[OnSale]]]) -> Answer:

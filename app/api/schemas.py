@@ -1,27 +1,30 @@
 """What requests may hold. Each loads into what its service takes; unknown fields are refused."""
 
-from typing import Any
+from typing import Any, get_args
 
-from marshmallow import RAISE, Schema, ValidationError, post_load, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow.validate import OneOf, Range
 
-from app.api import idempotency
+from app.api import cursor, idempotency
 from app.api.fields import (
     ID_PATTERN,
     INT32_MAX,
     PAYMENT_ID_PATTERN,
     PRICE_PATTERN,
     Currency,
+    Cursor,
     Id,
     IdempotencyKey,
     Instant,
     Name,
     PaymentId,
     Price,
+    Reason,
     Whole,
     about,
 )
 from app.domain import money
-from app.domain.model import Order
+from app.domain.model import Order, Status
 
 DAY_SECONDS = 86_400
 DEAREST_MINOR = 10**11  # a billion euros a seat: what is more is a slip of the pen
@@ -75,6 +78,34 @@ class Confirm(Request):
     @post_load
     def payment_id_alone(self, data: dict[str, Any], **_: Any) -> Any:
         return data.get("payment_id")
+
+
+class Cancel(Request):
+    reason = Reason(metadata=about("Why, in the customer's words", "Cannot come", minLength=1, maxLength=500))
+
+    @post_load
+    def reason_alone(self, data: dict[str, Any], **_: Any) -> Any:
+        return data.get("reason")
+
+
+class OfEvent(Request):
+    event_id = Id(required=True, metadata=about("The event", "demo", pattern=ID_PATTERN))
+
+
+class OfEventIfAny(Request):
+    event_id = Id(load_default=None, metadata=about("Only of this event", "demo", pattern=ID_PATTERN))
+
+
+class ListBookings(OfEventIfAny):
+    status = fields.String(
+        load_default=None,
+        validate=OneOf(get_args(Status)),
+        metadata=about("Only those that stand like this", "confirmed"),
+    )
+    limit = fields.Integer(
+        load_default=50, validate=Range(1, 200), metadata=about("Bookings of one page", 50, default=50)
+    )
+    cursor = Cursor(load_default=None, metadata=about("`next_cursor` of the page before", pattern=cursor.PATTERN))
 
 
 class PutEvent(Request):

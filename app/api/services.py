@@ -6,11 +6,17 @@ from typing import Protocol, cast
 from flask import current_app
 
 from app.services.availability import Availability
+from app.services.cancel import Cancel
 from app.services.confirm import Confirm
+from app.services.extend import Extend
 from app.services.get import Get
+from app.services.history import History
+from app.services.inventory import Inventory
+from app.services.list_bookings import ListBookings
 from app.services.open_zone import OpenZone
 from app.services.release import Release
 from app.services.reserve import Reserve
+from app.services.summary import Summary
 
 
 class Services(Protocol):
@@ -20,6 +26,18 @@ class Services(Protocol):
     def confirm(self) -> Confirm: ...
     @property
     def release(self) -> Release: ...
+    @property
+    def cancel(self) -> Cancel: ...
+    @property
+    def extend(self) -> Extend: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def list_bookings(self) -> ListBookings: ...
+    @property
+    def summary(self) -> Summary: ...
+    @property
+    def inventory(self) -> Inventory: ...
     @property
     def get(self) -> Get: ...
     @property

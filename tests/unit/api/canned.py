@@ -1,9 +1,13 @@
 """Services that answer what a test tells them to, and remember what they were asked."""
 
+from dataclasses import replace
 from typing import Any
 
-from app.domain.model import Booking, Event, Held, Seats, Zone
+from app.domain.model import Booking, Event, Extended, Held, Seats, Stock, Transition, Zone
 from app.services.availability import OnSale
+from app.services.inventory import Compared
+from app.services.list_bookings import Page
+from app.services.summary import Count
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ENVIRONMENT = {
@@ -54,6 +58,12 @@ class Services:
         self.reserve = Verb(Held(BOOKING, replayed=False, expires_in_ms=599_999))
         self.confirm = Verb(BOOKING)
         self.release = Verb(BOOKING)
+        self.cancel = Verb(replace(BOOKING, status="cancelled", ended_at_ms=AT_MS))
+        self.extend = Verb(Extended(BOOKING, replayed=False, expires_in_ms=1_199_999))
+        self.history = Verb([Transition(1, "reserved", AT_MS, "reserve")])
+        self.list_bookings = Verb(Page([BOOKING], BOOKING_ID))
+        self.summary = Verb(Count("demo", held=2, confirmed=3, allowed=10, remaining=5))
+        self.inventory = Verb([Compared(Stock("demo", "A", 10, 3, 2, 7), ON_SALE.seats)])
         self.get = Verb(BOOKING)
         self.open_zone = Verb(True)
         self.open_zone.event = Verb(True)  # type: ignore[attr-defined]
