@@ -27,7 +27,7 @@ def test_it_is_not_ready_and_asks_no_store(leaving_app: Flask, services: Service
 
 def test_everything_else_is_answered_as_before(leaving_app: Flask) -> None:
     assert leaving_app.test_client().get("/livez").status_code == 200
-    assert leaving_app.test_client().get("/events").status_code == 200
+    assert leaving_app.test_client().get("/api/v1/events").status_code == 200
 
 
 def test_a_server_that_nobody_told_otherwise_stays(make_app: Callable[..., Flask]) -> None:
