@@ -46,8 +46,8 @@ class Gunicorn(Process):
         return [] if process is None else sorted(child.pid for child in process.children())
 
     def command(self) -> list[str]:
-        # Not `python -m gunicorn`: at SIGUSR2 that runs itself again by its path, where a module of gunicorn's own hides
-        # the standard library's `http`.
+        # Not `python -m gunicorn`: at SIGUSR2 that runs itself again by its path, where a module of gunicorn's own
+        # hides the standard library's `http`.
         program = Path(sys.executable).with_name("gunicorn")
         return [sys.executable, str(program), "-c", "gunicorn.conf.py", "wsgi:app"]
 
