@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from app.api import answers, present, schemas
+from app.api.conditional import conditional
 from app.api.contract import Blueprint, refuses
 from app.api.idempotency import key_in_header, key_not_needed, keyed
 from app.api.identity import for_user
@@ -124,6 +125,7 @@ def history(*, user: str, booking_id: str) -> list[Transition]:
 
 
 @blueprint.route("GET", "/bookings/<booking_id>", operation="get_booking", parameters=[BOOKING])
+@conditional
 @blueprint.answers(present.found, {200: answers.Booking})
 @refuses("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE")
 @for_user
