@@ -1,8 +1,8 @@
 """Conditional reads (RFC 9110, section 13): a client that shows the `ETag` of what it knows is told when it still holds.
 
-`Cache-Control: no-store` stays on both answers, and does not contradict the `ETag`: it forbids everybody to keep a copy
-because somebody's booking is personal data, and so no cache will ever ask conditionally. The validator is for the
-client itself, which knows what it is showing, polls, and saves itself reading the same again.
+`Cache-Control: no-store` stays on both answers, and does not contradict the `ETag`: it forbids everybody to keep a
+copy, because a booking is personal data, and so no cache will ever ask conditionally. The validator is for the client
+itself, which knows what it is showing, polls, and saves itself reading the same again.
 """
 
 import json
@@ -38,7 +38,7 @@ def conditional(view: V) -> V:
 
     @wraps(view)
     def compared(*positional: Any, **named: Any) -> Response:
-        response = view(*positional, **named)
+        response: Response = view(*positional, **named)
         tag = tag_of(g.answered.body)
         if request.if_none_match.contains_weak(tag):
             response = Response(status=304, headers={"Cache-Control": "no-store"})
