@@ -1,4 +1,4 @@
-"""Conditional reads (RFC 9110, section 13): a client that shows the `ETag` of what it knows is told when it still holds.
+"""Conditional reads (RFC 9110, section 13): a client that shows the `ETag` of what it knows is told if it holds.
 
 `Cache-Control: no-store` stays on both answers, and does not contradict the `ETag`: it forbids everybody to keep a
 copy, because a booking is personal data, and so no cache will ever ask conditionally. The validator is for the client
