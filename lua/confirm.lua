@@ -13,23 +13,15 @@
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys reservation standing
 local booking, payment = ARGV[3], ARGV[5]
 local r = load(booking)
-if not r or r.user ~= ARGV[4] then
-  return { "RESERVATION_NOT_FOUND", "unknown" }
-end
-if r.state == "pinned" then
-  if r.payment ~= payment then
-    return { "CONFIRMATION_IN_PROGRESS" }
-  end
+if r and r.user == ARGV[4] and r.state == "pinned" and r.payment == payment then
   return { "OK", facts(booking, r) } -- the same attempt again: the pin's start does not move
 end
-if r.state ~= "reserved" then
-  return { "RESERVATION_NOT_FOUND", r.state }
-end
-if r.deadline <= now then
-  return { "RESERVATION_NOT_FOUND", "expired" }
+local no = refused(r, ARGV[4])
+if no then
+  return no
 end
 
 r.state, r.payment, r.pin, r.pinned_at = "pinned", payment, r.pin + 1, now

@@ -19,28 +19,20 @@
 -- IDEMPOTENCY_KEY_REUSED
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation outbox idempotency
+-- include: shard keys reservation standing outbox idempotency
 local booking = ARGV[3]
 local r = load(booking)
-if not r or r.user ~= ARGV[4] then
-  return { "RESERVATION_NOT_FOUND", "unknown" }
-end
 local known = remembered(ARGV[5], ARGV[8])
-if known then
+if known and r and r.user == ARGV[4] then
   if known[1] ~= ARGV[7] then
     return { "IDEMPOTENCY_KEY_REUSED" }
   end
   r.deadline = known[6]
   return { "REPLAYED", facts(booking, r), now }
 end
-if r.state == "pinned" then
-  return { "CONFIRMATION_IN_PROGRESS" }
-end
-if r.state ~= "reserved" then
-  return { "RESERVATION_NOT_FOUND", r.state }
-end
-if r.deadline <= now then
-  return { "RESERVATION_NOT_FOUND", "expired" }
+local no = refused(r, ARGV[4])
+if no then
+  return no
 end
 
 local name = zone_name(r.event, r.zone)

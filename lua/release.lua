@@ -12,20 +12,12 @@
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation outbox ending
+-- include: shard keys reservation standing outbox ending
 local booking = ARGV[3]
 local r = load(booking)
-if not r or r.user ~= ARGV[4] then
-  return { "RESERVATION_NOT_FOUND", "unknown" }
-end
-if r.state == "pinned" then
-  return { "CONFIRMATION_IN_PROGRESS" }
-end
-if r.state ~= "reserved" then
-  return { "RESERVATION_NOT_FOUND", r.state }
-end
-if r.deadline <= now then
-  return { "RESERVATION_NOT_FOUND", "expired" } -- the sweeper, or the next reserve, ends it
+local no = refused(r, ARGV[4])
+if no then
+  return no
 end
 
 finish(booking, r, "released", now)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from app.domain.errors import Refusal, refusal
+from app.domain.errors import Refusal
 from app.domain.model import Extended
 from app.domain.ports import Ledger, Reservations
+from app.services.ended import better_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,5 @@ class Extend:
             event_id = self.reservations.get(booking_id, user_id).booking.event_id if key else ""
             return self.reservations.extend(booking_id, user_id, key, event_id)
         except Refusal as refused:
-            unknown = refused.kind.code == "RESERVATION_NOT_FOUND" and refused.extensions.get("reason") == "unknown"
-            if not unknown and refused.kind.code != "CONFIRMATION_IN_PROGRESS":
-                raise
-            booking = self.ledger.get_booking(booking_id)
-            if booking is None or booking.user_id != user_id or booking.status == "reserved":
-                raise
-            if booking.status == "confirmed":
-                raise refusal("ALREADY_CONFIRMED", "A confirmed booking has no deadline") from None
-            raise refusal("RESERVATION_NOT_FOUND", reason=booking.status) from None
+            confirmed = "A confirmed booking has no deadline"
+            raise better_refusal(self.ledger, user_id, booking_id, refused, confirmed) from None

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from app.domain.errors import Refusal, refusal
+from app.domain.errors import Refusal
 from app.domain.model import Booking
 from app.domain.ports import Ledger, Reservations
+from app.services.ended import better_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,5 @@ class Release:
         try:
             return self.reservations.release(booking_id, user_id)
         except Refusal as refused:
-            unknown = refused.kind.code == "RESERVATION_NOT_FOUND" and refused.extensions.get("reason") == "unknown"
-            if not unknown and refused.kind.code != "CONFIRMATION_IN_PROGRESS":
-                raise
-            booking = self.ledger.get_booking(booking_id)
-            if booking is None or booking.user_id != user_id or booking.status == "reserved":
-                raise
-            if booking.status == "confirmed":
-                raise refusal("ALREADY_CONFIRMED", "A confirmed booking is cancelled, not released") from None
-            raise refusal("RESERVATION_NOT_FOUND", reason=booking.status) from None
+            confirmed = "A confirmed booking is cancelled, not released"
+            raise better_refusal(self.ledger, user_id, booking_id, refused, confirmed) from None

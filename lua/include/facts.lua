@@ -13,9 +13,9 @@ local function learn_zone(fact)
     return
   end
   local fields = {}
-  for _, name in ipairs(ZONE_FACTS) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = fact[name]
+  for _, field in ipairs(ZONE_FACTS) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = fact[field]
   end
   call("HSET", zone, unpack(fields))
   -- A ceiling stands until Postgres has committed or voided its number (rule 3.8).
