@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flask import Flask
 
 from app import cli
-from app.api import leaving, openapi, problems, request_log
+from app.api import leaving, openapi, problems, rate_limit, request_log
 from app.api.identity import identity_of
 from app.api.shedding import Shedding
 from app.observability import configure_logging
@@ -16,6 +16,8 @@ from app.wiring import build
 
 
 class Startable(Protocol):
+    @property
+    def limits(self) -> rate_limit.Limits | None: ...
     def start(self) -> None: ...
 
 
@@ -35,6 +37,9 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     app.before_request(start)
     problems.register(app)
     leaving.register(app)
+    app.config["RATE_LIMITED"] = wiring.limits is not None
+    if wiring.limits is not None:
+        rate_limit.register(app, wiring.limits)
     openapi.register(app)
     cli.register(app)
     app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]

@@ -88,6 +88,12 @@ class Settings:
     drain_seconds: int = _integer(5, 0, 60)
     """From SIGTERM to the end of listening, while `/readyz` says 503: two looks of a balancer. In development: 0."""
 
+    rate_limit_per_minute: int = _integer(0, 0, 1_000_000)
+    """Requests that one client may make in the long run: the user, or the peer's address where a route knows no user
+    (behind a proxy that is the proxy's). 0, the default: no limit, and not a step more for any request."""
+    rate_limit_burst: int = _integer(60, 1, 100_000)
+    """Requests that one client may make at once; a page that shows some events asks a dozen times."""
+
     auth_mode: Literal["jwt", "gateway"] = _text(OneOf(["jwt", "gateway"]), default="jwt")
     """Who verifies the caller: we (bearer token), or a gateway before us (`X-User-ID`)."""
     jwt_secret: str | None = _text(Length(min=1), secret=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.background import Every
 from app.domain.errors import Refusal
+from app.domain.limits import Rate
 from app.domain.ports import Log
 from app.services.availability import Availability
 from app.services.cancel import Cancel
@@ -32,6 +33,7 @@ from app.settings import Settings
 from app.stores.epochs import Epochs
 from app.stores.history import PostgresHistory
 from app.stores.ledger import PostgresLedger
+from app.stores.limits import RedisLimits
 from app.stores.lua import Redis
 from app.stores.outboxes import LedgerOutbox, RedisOutbox
 from app.stores.postgres import Postgres
@@ -90,6 +92,11 @@ class Wiring:
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
+        self.limits = (
+            RedisLimits(self.redis, Rate(settings.rate_limit_per_minute, settings.rate_limit_burst))
+            if settings.rate_limit_per_minute
+            else None
+        )
         self.outbox = RedisOutbox(self.redis)
         self.ledger_outbox = LedgerOutbox(self.postgres)
 

@@ -10,10 +10,11 @@ from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar
 
 import flask_smorest
-from flask import Request, Response, g
+from flask import Flask, Request, Response, g
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
+from app.api import limits_doc
 from app.api.refusals_doc import responses_of
 from app.api.strict_json import body_of
 from app.domain.errors import refusal
@@ -135,10 +136,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    @staticmethod
-    def _document_refusals(doc: Json, doc_info: Json, **_: Any) -> Json:
+    def _document_refusals(self, doc: Json, doc_info: Json, app: Flask, **_: Any) -> Json:
         """Called by flask-smorest when it writes the operation down. Replaces its own words about refusals."""
-        doc.setdefault("responses", {}).update(responses_of(doc_info.get("refusals", ())))
+        limited = app.config["RATE_LIMITED"] and self.name in limits_doc.LIMITED
+        codes = (*doc_info.get("refusals", ()), *(["RATE_LIMITED"] if limited else []))
+        responses = doc.setdefault("responses", {})
+        responses.update(responses_of(codes))
+        if limited:
+            limits_doc.add_headers(responses)
         return doc
 
 

@@ -21,6 +21,11 @@ def outbox(shard: int) -> str:
     return f"{{{shard:02}}}:outbox"
 
 
+def limit(client: str) -> str:
+    """String: how much one client may still ask. Of no shard: each client's is where the cluster puts it."""
+    return f"{{{client}}}:limit"
+
+
 SPACES: Final = "{[0-9]*}:[0-9]*:*"
 """Pattern of every key that carries an epoch."""
 

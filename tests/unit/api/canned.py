@@ -73,3 +73,4 @@ class Services:
         self.availability.zone = Verb(ON_SALE)  # type: ignore[attr-defined]
         self.health = Verb({"redis": "ok", "postgres": "ok", "shards": "ok"})
         self.start = Verb(None)
+        self.limits: Any = None
