@@ -1,6 +1,7 @@
 """Joins settings, services and HTTP into the application. Opens no socket: pools open after the fork, at `start`."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from app.api.identity import identity_of
 from app.api.shedding import Shedding
 from app.observability import configure_logging
 from app.settings import Settings
-from app.wiring import build
+from app.wiring import build, time_limit
 
 
 class Startable(Protocol):
@@ -30,6 +31,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     # A path written differently is another path: no redirect made of what the caller sent.
     app.url_map.merge_slashes = False
     app.extensions["holdfast.settings"] = settings
+    app.extensions["holdfast.body_time"] = partial(time_limit(), settings.body_timeout_seconds)
     app.extensions["holdfast.identity"] = identity_of(settings)
     app.extensions["holdfast"] = wiring = wire(settings)
     app.extensions["holdfast.start"] = start = _Once(wiring.start)

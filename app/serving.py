@@ -11,6 +11,7 @@ whatever is on it. Ours, when told to end:
    answer, for as long as our waits can take together.
 """
 
+import json
 import logging
 import time
 from functools import partial
@@ -21,7 +22,15 @@ import gevent
 from gevent.monkey import get_original
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gunicorn.http.errors import (
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.sock import ssl_context
+from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
 log = logging.getLogger(__name__)
@@ -70,6 +79,16 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
         finally:
             del self._clients[greenlet]
 
+    def handle_error(self, request: Any, client: Any, address: Any, error: BaseException) -> None:
+        """A head that cannot be read never reaches the application: it is refused here, by the same table."""
+        if not isinstance(error, ParseException) or isinstance(
+            error, (InvalidResponseHeader, InvalidResponseHeaderName)
+        ):
+            super().handle_error(request, client, address, error)  # a bug: logged whole
+            return
+        log.warning("a request whose head cannot be read: %s", type(error).__name__)
+        write_nonblock(client, _unreadable(_WHY.get(type(error), "it is not HTTP as we take it")))
+
     def timeout_ctx(self) -> Wait:
         """Entered by gunicorn for as long as it waits for a request."""
         return Wait(self.cfg.keepalive, self._waits)
@@ -114,6 +133,26 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
         for wait in list(self._waits):
             if now - wait.since >= _QUIET_S and not _has_unread(self._clients[wait.greenlet]):
                 wait.end()
+
+
+_WHY: Final = {
+    LimitRequestLine: "its first line is too long",
+    LimitRequestHeaders: "it has too many fields, or too long ones",
+}
+
+
+def _unreadable(why: str) -> bytes:
+    """The whole answer. What follows on the connection would be taken for a request: it is closed."""
+    from app.api import problems, request_log  # not in the master, which loads this module before it forks
+    from app.domain.errors import refusal
+
+    refused = refusal("MALFORMED_REQUEST", f"The head of the request cannot be read: {why}")
+    body = json.dumps(problems.document(refused, "/", request_log.sane_id("")), separators=(",", ":"))
+    head = (
+        "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
 
 
 def _has_unread(client: Any) -> bool:

@@ -168,7 +168,7 @@ def _health(check: Callable[[], object]) -> str:
 
 def build(settings: Settings) -> Wiring:
     """For the web process and the CLI. Where gevent runs, a database that does not answer is given up in time."""
-    return Wiring(settings, _time_limit(), reopens=True)
+    return Wiring(settings, time_limit(), reopens=True)
 
 
 def build_worker(settings: Settings) -> Wiring:
@@ -179,7 +179,8 @@ def build_worker(settings: Settings) -> Wiring:
 _WORKER_TIMEOUT_S = 30
 
 
-def _time_limit() -> TimeLimit:
+def time_limit() -> TimeLimit:
+    """Raises `TimeoutError` within the block once so many seconds have passed, where gevent runs; else never."""
     if "gevent" not in sys.modules:
         return lambda seconds: nullcontext()
     from gevent import Timeout

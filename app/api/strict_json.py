@@ -7,7 +7,8 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
-from flask import Request
+from flask import Request, current_app
+from werkzeug.exceptions import ClientDisconnected
 
 from app.domain.errors import refusal
 
@@ -48,7 +49,7 @@ def body_of(request: Request) -> Any:
 
     Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does.
     """
-    raw = request.get_data(cache=False)
+    raw = _raw(request)
     # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.
     if request.content_length is None and len(raw) == request.max_content_length:
         raise refusal("PAYLOAD_TOO_LARGE")
@@ -62,6 +63,15 @@ def body_of(request: Request) -> Any:
         raise refusal("MALFORMED_REQUEST", "The body is nested too deeply") from None
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         raise refusal("MALFORMED_REQUEST", f"The body is not JSON: {_reason(error)}") from None
+
+
+def _raw(request: Request) -> bytes:
+    """The server waits for a body as long as something of it comes now and then: the time for all of it is ours."""
+    try:
+        with current_app.extensions["holdfast.body_time"]():
+            return request.get_data(cache=False)
+    except (ClientDisconnected, TimeoutError):  # werkzeug takes whatever ends a read for the former
+        raise refusal("MALFORMED_REQUEST", "The body did not arrive whole and in time") from None
 
 
 def _reason(error: ValueError) -> str:
