@@ -69,6 +69,7 @@ list_missing() {
     fi
     if [ "$purpose" = tools ]; then
         have luacheck || need lua-check "luacheck"
+        have chromium-headless-shell || have chromium || need chromium-headless-shell "Chromium, headless"
         if ! has_plpgsql_check; then
             local major; major="$(postgres_major 2>/dev/null || true)"
             need "postgresql-${major:-15}-plpgsql-check" "plpgsql_check, an extension of PostgreSQL"
