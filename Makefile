@@ -24,9 +24,12 @@ down: ## stop what `make up` started
 status: ## what is running, where, with which log
 	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev status; else echo "Nothing was ever started here."; fi
 
-.PHONY: test check
+.PHONY: test test-extra check
 test: tools ## every test, against real servers of its own; ARGS="-k name -x" goes to pytest
 	@exec $(PYTHON) -m pytest $(ARGS)
+test-extra: ## schemathesis over the API of a whole system, some minutes; SEED=2 for other requests
+	@dev/bootstrap.sh extra
+	@exec $(PYTHON) -m pytest -s tests/extra/contract.py $(ARGS)
 check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
 
 .PHONY: fmt lint types walls lua-lint sql-lint

@@ -4,11 +4,14 @@
 #
 #   dev/bootstrap.sh runtime    what `make run` needs
 #   dev/bootstrap.sh tools      also what the tests and checks need
+#   dev/bootstrap.sh extra      also what `make test-extra` needs
 #
 # Kafka is the one part that Holdfast can do without: when Java or Maven cannot be had, this says so and goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose="${1:-runtime}"
+extra=no
+if [ "$purpose" = extra ]; then purpose=tools extra=yes; fi
 pip_version=26.3    # Debian's own (23.0) does not know dependency groups
 
 say() { printf '==> %s\n' "$*"; }
@@ -136,6 +139,10 @@ virtual_environment() {
         install_once tools "the tools for tests and checks (pyproject.toml)" requirements.txt pyproject.toml -- \
             -r requirements.txt --group dev
     fi
+    if [ "$extra" = yes ]; then
+        install_once extra "the tools for the extra tests (pyproject.toml)" requirements.txt pyproject.toml -- \
+            -r requirements.txt --group dev --group extra
+    fi
 }
 install_once() {    # NAME WHAT FILES... -- PIP ARGUMENTS: installs when the files changed since it last did
     local name="$1" what="$2" files=() stamp sum
@@ -151,7 +158,7 @@ install_once() {    # NAME WHAT FILES... -- PIP ARGUMENTS: installs when the fil
     echo "$sum" >"$stamp"
 }
 
-case "$purpose" in runtime|tools) ;; *) echo "usage: dev/bootstrap.sh runtime|tools" >&2; exit 2 ;; esac
+case "$purpose" in runtime|tools) ;; *) echo "usage: dev/bootstrap.sh runtime|tools|extra" >&2; exit 2 ;; esac
 mkdir -p .run
 if have flock; then    # `make run` and `make test` may start at the same moment
     exec 9>.run/bootstrap.lock

@@ -16,6 +16,8 @@ INT32_MAX: Final = 2**31 - 1  # `integer` of Postgres
 ID_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 PAYMENT_ID_PATTERN: Final = "^[\\x21-\\x7e]{1,255}$"
 PRICE_PATTERN: Final = "^[0-9]{1,15}(\\.[0-9]{1,10})?$"
+INSTANT: Final = {"type": "string", "format": "date-time", "pattern": "^(19[7-9]|[2-9][0-9]{2})[0-9]-"}
+"""JSON schema of a time, from 1970 on."""
 _PRICE: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?")
 _PAYMENT_ID: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -30,6 +32,11 @@ def about(description: str, example: object = None, **schema: Any) -> dict[str, 
     """Metadata of a field for OpenAPI: what it means, an example, and more members of its JSON schema."""
     examples = {} if example is None else {"examples": [example]}
     return {"description": description, **examples, **schema}
+
+
+def clean(longest: int) -> dict[str, Any]:
+    """JSON schema of a text for people; lone surrogates, which we refuse too, are not Unicode to a schema anyway."""
+    return {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", "minLength": 1, "maxLength": longest}
 
 
 class Whole(fields.Integer):

@@ -8,6 +8,7 @@ from marshmallow.validate import OneOf, Range
 from app.api import cursor, idempotency
 from app.api.fields import (
     ID_PATTERN,
+    INSTANT,
     INT32_MAX,
     PAYMENT_ID_PATTERN,
     PRICE_PATTERN,
@@ -22,6 +23,7 @@ from app.api.fields import (
     Reason,
     Whole,
     about,
+    clean,
 )
 from app.domain import money
 from app.domain.model import Order, Status
@@ -49,7 +51,10 @@ class Reserve(Request):
         metadata=about(
             "The price that the client saw; any other than today's is refused",
             "150.00",
-            oneOf=[{"type": "string", "pattern": PRICE_PATTERN}, {"type": "number", "minimum": 0}],
+            oneOf=[
+                {"type": "string", "pattern": PRICE_PATTERN},
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 10**15},
+            ],
         )
     )
     idempotency_key = IdempotencyKey(
@@ -81,41 +86,44 @@ class Confirm(Request):
 
 
 class Cancel(Request):
-    reason = Reason(metadata=about("Why, in the customer's words", "Cannot come", minLength=1, maxLength=500))
+    reason = Reason(metadata=about("Why, in the customer's words", "Cannot come", **clean(500)))
 
     @post_load
     def reason_alone(self, data: dict[str, Any], **_: Any) -> Any:
         return data.get("reason")
 
 
-class OfEvent(Request):
+class Query(Request):
+    """What may be left out is None: not by `load_default`, which would document null as a value to send."""
+
+    @post_load
+    def whole(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**dict.fromkeys(self.fields), **data}
+
+
+class OfEvent(Query):
     event_id = Id(required=True, metadata=about("The event", "demo", pattern=ID_PATTERN))
 
 
-class OfEventIfAny(Request):
-    event_id = Id(load_default=None, metadata=about("Only of this event", "demo", pattern=ID_PATTERN))
+class OfEventIfAny(Query):
+    event_id = Id(metadata=about("Only of this event", "demo", pattern=ID_PATTERN))
 
 
 class ListBookings(OfEventIfAny):
     status = fields.String(
-        load_default=None,
         validate=OneOf(get_args(Status)),
         metadata=about("Only those that stand like this", "confirmed"),
     )
     limit = fields.Integer(
         load_default=50, validate=Range(1, 200), metadata=about("Bookings of one page", 50, default=50)
     )
-    cursor = Cursor(load_default=None, metadata=about("`next_cursor` of the page before", pattern=cursor.PATTERN))
+    cursor = Cursor(metadata=about("`next_cursor` of the page before", type="string", pattern=cursor.PATTERN))
 
 
 class PutEvent(Request):
-    name = Name(required=True, metadata=about("For people to read", "Holdfast live", minLength=1, maxLength=200))
-    opens_at = Instant(
-        metadata=about("Sale begins; absent: it is open", "2026-08-01T08:00:00Z", type="string", format="date-time")
-    )
-    closes_at = Instant(
-        metadata=about("Sale ends; absent: never", "2026-08-31T20:00:00Z", type="string", format="date-time")
-    )
+    name = Name(required=True, metadata=about("For people to read", "Holdfast live", **clean(200)))
+    opens_at = Instant(metadata=about("Sale begins; absent: it is open", "2026-08-01T08:00:00Z", **INSTANT))
+    closes_at = Instant(metadata=about("Sale ends; absent: never", "2026-08-31T20:00:00Z", **INSTANT))
     hold_seconds = Whole(
         1, DAY_SECONDS, load_default=600, metadata=about("From reserve to the deadline", 600, default=600)
     )
@@ -147,7 +155,7 @@ class PutEvent(Request):
 
 
 class PutZone(Request):
-    name = Name(metadata=about("For people to read; the zone's id unless given", "Stalls", minLength=1, maxLength=200))
+    name = Name(metadata=about("For people to read; the zone's id unless given", "Stalls", **clean(200)))
     capacity = Whole(0, INT32_MAX, required=True, metadata=about("Seats, sold and unsold", 500))
     price_minor = Whole(
         0, DEAREST_MINOR, required=True, metadata=about("Price of a seat in minor units of the currency", 15000)
