@@ -120,6 +120,35 @@ def test_of_too_many_reservations_the_oldest_are_kept(sale: Sale) -> None:
     assert sale.seats() == Seats(capacity=10, confirmed=4, held=6, available=0)
 
 
+def test_what_is_past_its_deadline_makes_room_for_what_lives(open_event: OpenEvent) -> None:
+    """The recorder dies between the younger reservation's beginning and the older one's end."""
+    sale = open_event(capacity=1)
+    due = sale.reserve("ann").booking.booking_id
+    sale.clock.advance(HOLD_SECONDS)
+    live = sale.reserve("bob").booking.booking_id
+    entries = sale.shop.outbox.read(_shard(sale), 500)
+    sale.shop.recorder.record([e for e in entries if e["kind"] == "created" and e["booking_id"] in (due, live)])
+    with sale.shop.postgres.session(5) as connection:  # the tests' clock is not Postgres'
+        connection.execute("RESET ROLE")
+        connection.execute("UPDATE booking.bookings SET deadline = now() WHERE booking_id = %s", [due])
+    _forget_everything(sale)
+    reopen(sale.shop)
+    assert [sale.shop.get(user, b).status for user, b in (("ann", due), ("bob", live))] == ["expired", "reserved"]
+
+
+def test_the_highest_seq_starts_anew_with_each_epoch(sale: Sale) -> None:
+    for _ in range(3):
+        sale.reserve()
+    sale.record()
+    _forget_everything(sale)
+    reopen(sale.shop)
+    sale.reserve()
+    (entry,) = sale.shop.outbox.read(_shard(sale), 10)
+    sale.record()
+    rows = sale.rows("SELECT epoch, highest_seq FROM booking.shards WHERE shard = %s", _shard(sale))
+    assert [f"{epoch}-{seq}" for epoch, seq in rows] == [entry["seq"]]
+
+
 def test_one_rebuilds_at_a_time(sale: Sale) -> None:
     _forget_everything(sale)
     _, ledger = sale.shop._rebuilding

@@ -189,6 +189,10 @@ def test_no_seat_above_a_ceiling_is_promised_and_only_one_stands(sale: Sale) -> 
     sale.refused("INSUFFICIENT_SEATS", sale.reserve, "bob", 2)
     sale.refused("CAPACITY_IN_USE", sale.shop.reservations.ceiling, sale.event_id, "A", 5)
     assert sale.seats() == Seats(capacity=10, confirmed=0, held=2, available=1)
+    sale.shop.confirm(
+        "cy", sale.reserve("cy").booking.booking_id, None
+    )  # newer facts, which do not tell of the ceiling
+    sale.refused("INSUFFICIENT_SEATS", sale.reserve, "bob")
 
 
 def test_an_abandoned_ceiling_is_voided_before_it_is_lifted_so_that_its_commit_comes_too_late(sale: Sale) -> None:

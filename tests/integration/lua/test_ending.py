@@ -27,6 +27,7 @@ def test_a_release_gives_the_seats_back_and_a_second_one_finds_nothing(sale: Sal
     refused = sale.refused("RESERVATION_NOT_FOUND", sale.shop.release, "ann", booking_id)
     assert refused.extensions == {"reason": "released"}
     assert sale.seats() == Seats(capacity=10, confirmed=0, held=0, available=10)
+    assert sale.shop.reservations.mine("ann", [sale.event_id], []) == []
 
 
 def test_twenty_releases_at_once_credit_the_seats_once(sale: Sale) -> None:
@@ -112,6 +113,7 @@ def test_an_abandoned_pin_is_recorded_as_expired_before_its_seats_come_back(sale
     assert sale.seats() == Seats(capacity=10, confirmed=0, held=0, available=10)
     (decision,) = sale.shop.ledger.confirm_bookings([late])
     assert (decision.outcome, decision.reason) == ("RESERVATION_NOT_FOUND", "expired")
+    assert sale.shop.reservations.get(booking_id, "ann").booking.status == "expired"  # Redis tells it by itself
     assert sale.shop.get("ann", booking_id).status == "expired"
 
 

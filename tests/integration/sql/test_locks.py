@@ -83,6 +83,28 @@ def test_an_ending_waits_for_a_confirm_of_the_same_booking_and_finds_it_confirme
     assert recorded.status == "confirmed"
 
 
+def test_a_confirm_waits_for_an_ending_of_the_same_booking_and_finds_it_ended(
+    sale: Sale, named: dict[str, Any]
+) -> None:
+    sale.record()
+    outcomes: list[Any] = []
+
+    def confirm() -> None:
+        with sale.shop.postgres.session(5) as other:
+            rows = other.execute("SELECT outcome, reason FROM booking.confirm_bookings(%(pins)s)", named).fetchall()
+            outcomes.extend(rows)
+
+    thread = threading.Thread(target=confirm)
+    with sale.shop.postgres.session(5) as ending, ending.transaction():
+        ending.execute(WRITERS["record_expiries"].encode(), named)
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive(), "the confirm did not wait"
+    thread.join(timeout=5)
+    assert outcomes == [("RESERVATION_NOT_FOUND", "expired")]
+    assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == 0
+
+
 def test_new_terms_reach_a_zone_that_is_being_opened(sale: Sale, named: dict[str, Any]) -> None:
     zone = named["zone"].obj | {"zone_id": "B"}
     terms = named["event"].obj | {"max_per_user": 1}
