@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 
+from dev.errors import with_tail
 from dev.process import ROOT
 from dev.stack import Stack
 from tests.conftest import ADMIN_TOKEN
@@ -82,7 +83,7 @@ def test_no_request_is_answered_otherwise_than_documented(stack: Stack, token: s
         deadline = time.monotonic() + 30
         while (drift := _drift(client)) and time.monotonic() < deadline:
             time.sleep(0.5)
-        assert drift == [], "Redis and Postgres do not agree"
+        assert drift == [], with_tail("Redis and Postgres do not agree.", stack.worker.log)
 
 
 def _drift(client: httpx.Client) -> list[object]:
