@@ -53,6 +53,15 @@ def test_each_extension_moves_the_deadline_up_to_the_cap(sale: Sale) -> None:
     assert sale.seats().available == 10
 
 
+def test_an_extended_reservation_goes_on_counting_against_its_users_limit(open_event: OpenEvent) -> None:
+    sale = open_event(max_per_user=1)
+    booking_id = sale.reserve().booking.booking_id
+    sale.shop.extend("ann", booking_id, None)
+    sale.clock.advance(HOLD_SECONDS)
+    sale.refused("MAX_TICKETS_EXCEEDED", sale.reserve)
+    assert sale.shop.get("ann", booking_id).status == "reserved"
+
+
 def test_an_extension_with_a_key_moves_the_deadline_once(sale: Sale) -> None:
     booking_id = sale.reserve().booking.booking_id
     other = sale.reserve().booking.booking_id

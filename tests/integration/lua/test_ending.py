@@ -27,7 +27,12 @@ def test_a_release_gives_the_seats_back_and_a_second_one_finds_nothing(sale: Sal
     refused = sale.refused("RESERVATION_NOT_FOUND", sale.shop.release, "ann", booking_id)
     assert refused.extensions == {"reason": "released"}
     assert sale.seats() == Seats(capacity=10, confirmed=0, held=0, available=10)
-    assert sale.shop.reservations.mine("ann", [sale.event_id], []) == []
+
+
+def test_what_has_ended_is_no_longer_among_its_users_own(sale: Sale) -> None:
+    kept, ended = (sale.reserve().booking.booking_id for _ in range(2))
+    sale.shop.release("ann", ended)
+    assert [seen.booking.booking_id for seen in sale.shop.reservations.mine("ann", [sale.event_id], [])] == [kept]
 
 
 def test_twenty_releases_at_once_credit_the_seats_once(sale: Sale) -> None:
