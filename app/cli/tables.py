@@ -20,6 +20,8 @@ _STYLES: Final = {"confirmed": "green", "reserved": "yellow", "cancelled": "red"
 
 def text_of(value: object) -> Text:
     """`value` as a cell. What a terminal would obey instead of showing is replaced."""
+    if isinstance(value, Text):
+        return value
     text = NONE if value is None else str(value)
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return Text(shown, style=_STYLES.get(shown, ""))
@@ -37,8 +39,9 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[object]], *, folds: bo
     elif folds:
         _print(console, _grid(headings, rows, folds=True))
     else:
+        names = [Text(heading, style="bold") for heading in headings]  # `confirmed` heads a column here
         for row in rows:
-            _print(console, _grid(("", ""), list(zip(headings, row, strict=True)), folds=True, header=False))
+            _print(console, _grid(("", ""), list(zip(names, row, strict=True)), folds=True, header=False))
             click.echo()
 
 

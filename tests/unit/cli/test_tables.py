@@ -67,6 +67,12 @@ def test_in_a_narrow_terminal_a_row_is_a_record_and_nothing_is_lost(
         assert f"booking{booking_id}status{status}seats{seats}" in squeezed
 
 
+def test_the_name_of_a_member_is_never_taken_for_a_status(capsys: pytest.CaptureFixture[str], terminal: Any) -> None:
+    terminal(20)
+    tables.show(("event", "confirmed"), [("x" * 30, 9)])
+    assert "\x1b[32m" not in capsys.readouterr().out
+
+
 def test_a_table_that_folds_keeps_its_columns_in_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], terminal: Any
 ) -> None:
