@@ -107,7 +107,7 @@ class Wiring:
     def rebuild(self, event_log: Log | None = None) -> Rebuild:
         """The rebuild, with the log where Kafka is spoken."""
         reservations, ledger = self._rebuilding
-        return Rebuild(reservations, ledger, self.recorder, event_log)
+        return Rebuild(reservations, ledger, self.ledger.epochs, self.recorder, event_log)
 
     def tail(self, since_ms: int | None) -> Tail:
         """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""
@@ -116,13 +116,13 @@ class Wiring:
 
     def closed_shards(self) -> list[int]:
         """Shards that do not sell now. Raises `SERVICE_UNAVAILABLE`."""
-        reservations, ledger = self._rebuilding
-        return reservations.closed(ledger.epochs())
+        reservations, _ = self._rebuilding
+        return reservations.closed(self.ledger.epochs())
 
     def sweep_old_spaces(self) -> int:
         """Removes what rebuilds have left behind; answers how many keys. Raises `SERVICE_UNAVAILABLE`."""
-        reservations, ledger = self._rebuilding
-        return reservations.sweep_old_spaces(ledger.epochs())
+        reservations, _ = self._rebuilding
+        return reservations.sweep_old_spaces(self.ledger.epochs())
 
     def health(self) -> dict[str, str]:
         """What is wrong with redis, postgres and shards; "ok" where nothing is."""

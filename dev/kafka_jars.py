@@ -1,15 +1,11 @@
 """Kafka's jars: fetched with Maven once per machine, checked against the checksums in this directory at each start."""
 
-import fcntl
 import hashlib
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from dev import interruption, steps
+from dev import locks, steps
 from dev.errors import DevError
 
 VERSION = "4.3.1"
@@ -31,7 +27,9 @@ def provide() -> Path:
     """The directory with the jars, fetched if need be. Raises DevError when they cannot be had or are wrong."""
     directory = cache_directory()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(directory.with_suffix(".lock")):  # two checkouts fetch once
+    path = directory.with_suffix(".lock")
+    refusal = f"Somebody else has held {path} for {_FETCH_TIMEOUT_S:g} s."
+    with locks.alone(path, _FETCH_TIMEOUT_S, refusal):  # two checkouts fetch once
         if _problem(directory) is None:
             return directory
         _fetch(directory)
@@ -75,18 +73,3 @@ def _problem(directory: Path, *, marked: bool = True) -> str | None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    deadline = time.monotonic() + _FETCH_TIMEOUT_S
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DevError(f"Somebody else has held {path} for {_FETCH_TIMEOUT_S:g} s.") from None
-                interruption.sleep(0.1)
-        yield

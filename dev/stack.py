@@ -1,6 +1,5 @@
 """A whole Holdfast in one directory: its servers, its web process and its worker."""
 
-import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import interruption, settings, steps
+from dev import locks, settings, steps
 from dev.errors import DevError, Interrupted, ProcessFailed, with_tail
 from dev.gunicorn import Gunicorn
 from dev.kafka import Kafka
@@ -197,16 +196,9 @@ class Stack:
     def _lock(self) -> Iterator[None]:
         """One `up` or `down` at a time in this directory."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + _LOCK_TIMEOUT_S
-        with (self.directory / "lock").open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise DevError(f"Another make has held {file.name} for {_LOCK_TIMEOUT_S:g} s.") from None
-                    interruption.sleep(0.1)
+        path = self.directory / "lock"
+        refusal = f"Another make has held {path} for {_LOCK_TIMEOUT_S:g} s."
+        with locks.alone(path, _LOCK_TIMEOUT_S, refusal):
             yield
 
 

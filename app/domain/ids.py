@@ -11,7 +11,6 @@ import uuid
 import zlib
 from typing import Final
 
-MAX_SHARDS: Final = 1 << 12
 _EVENT_OR_ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 _BOOKING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import Unrecordable
@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 class Rebuild:
     reservations: RebuildableReservations
     ledger: RebuildableLedger
+    epochs: Callable[[], Mapping[int, int]]
+    """As Postgres has them now: what a process remembers may be a second old."""
     recorder: Recorder
     event_log: Log | None = None
     """None where Kafka is not spoken (the web process) or not to be had: what only the log holds is recorded later, as
@@ -27,7 +29,7 @@ class Rebuild:
         with self.ledger.rebuild_lock(shard) as mine:
             if not mine:
                 return False
-            if self.reservations.is_open(shard, self.ledger.epochs()[shard]):
+            if self.reservations.is_open(shard, self.epochs()[shard]):
                 return True  # somebody did it while we waited
             token = secrets.token_hex(8)
             run_id = self.reservations.freeze(shard, token)

@@ -34,10 +34,6 @@ class RedisOutbox:
         epoch, _, seq = last_seq.partition("-")
         self._redis.command("XTRIM", keys.outbox(shard), "MINID", f"{epoch}-{int(seq) + 1}")
 
-    def length(self, shard: int) -> int:
-        """How many entries wait. Raises `SERVICE_UNAVAILABLE`."""
-        return int(self._redis.command("XLEN", keys.outbox(shard)))
-
 
 def _range(shard: int, limit: int, start: str) -> list[str | int]:
     return ["XRANGE", keys.outbox(shard), start, "+", "COUNT", limit]

@@ -104,10 +104,6 @@ class PostgresRebuilding:
         self._postgres = postgres
         self._timeout_s = timeout_s
 
-    def epochs(self) -> Mapping[int, int]:
-        """Raises `SERVICE_UNAVAILABLE`."""
-        return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))
-
     @contextmanager
     def rebuild_lock(self, shard: int) -> Iterator[bool]:
         """The shard's session lock, from before freeze until after install; False if another has it. It falls with its
