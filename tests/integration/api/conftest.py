@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,16 @@ def app(database: str, redis_server: Redis) -> Iterator[Flask]:
         yield app
     root.handlers = [handler for handler in root.handlers if handler.get_name() != "holdfast"]
     root.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def own_redis(session_directory: Path, request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """To be paused: the session's own serves other tests."""
+    server = Redis(session_directory / f"redis-of-{request.module.__name__.rpartition('.')[2]}")
+    server.start()
+    server.wait_until_ready()
+    yield server
+    server.erase()
 
 
 @pytest.fixture

@@ -20,16 +20,6 @@ from tests.support.web import Visitors, client_of, open_event, order, serving
 IN_FLIGHT = 10
 
 
-@pytest.fixture(scope="module")
-def own_redis(session_directory: Path) -> Iterator[Redis]:
-    """To be paused: the session's own serves other tests."""
-    server = Redis(session_directory / "redis-of-draining")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
-
-
 @pytest.fixture
 def server(session_directory: Path, database: str, own_redis: Redis) -> Iterator[Gunicorn]:
     with serving(

@@ -21,16 +21,6 @@ ZONE = {"capacity": 10, "price_minor": 15_000, "currency": "THB"}
 
 
 @pytest.fixture(scope="module")
-def own_redis(session_directory: Path) -> Iterator[Redis]:
-    """To be killed: the session's own serves other tests."""
-    server = Redis(session_directory / "redis-of-outages")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
-
-
-@pytest.fixture(scope="module")
 def web(session_directory: Path, database: str, own_redis: Redis) -> Iterator[httpx.Client]:
     environment = servers.environment(
         DATABASE_URL=database, REDIS_URL=own_redis.url, AUTH_MODE="gateway", ADMIN_TOKEN=ADMIN_TOKEN, SHARDS="16"

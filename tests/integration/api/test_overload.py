@@ -17,16 +17,6 @@ LIMIT = 8
 
 
 @pytest.fixture(scope="module")
-def own_redis(session_directory: Path) -> Iterator[Redis]:
-    """To be paused: the session's own serves other tests."""
-    server = Redis(session_directory / "redis-of-overload")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
-
-
-@pytest.fixture(scope="module")
 def server(session_directory: Path, database: str, own_redis: Redis) -> Iterator[Gunicorn]:
     with serving(
         session_directory / "web-of-overload",
