@@ -13,8 +13,8 @@ from dev.stack import Stack
 from tests.conftest import ADMIN_TOKEN
 from tests.support import pages
 
-# Tells the status of each call, and changes nothing else.
-_CURL = "curl() { command curl -w '%{stderr}\\nstatus %{http_code} %{method} %{url}\\n' \"$@\"; }\nset -euo pipefail\n"
+# Tells the status of each call, in a file: the pages write answers to stderr, and the two would mix.
+_CURL = "curl() { command curl -w '%{stderr}%{http_code} %{method} %{url}\\n' \"$@\" 2>> calls; }\nset -euo pipefail\n"
 
 
 @pytest.fixture
@@ -34,8 +34,9 @@ def _paste(page: str, reader: dict[str, str], directory: Path) -> list[tuple[str
     ended = subprocess.run(
         ["bash", "-c", script], env=reader, cwd=directory, capture_output=True, text=True, timeout=60
     )
-    assert ended.returncode == 0, ended.stderr
-    return re.findall(r"^status (\d+) (.+)$", ended.stderr, re.MULTILINE)
+    calls = (directory / "calls").read_text()
+    assert ended.returncode == 0, ended.stderr + calls
+    return re.findall(r"^(\d+) (.+)$", calls, re.MULTILINE)
 
 
 def test_every_line_of_curl_is_answered_with_2xx_in_the_order_of_the_page(
