@@ -24,9 +24,11 @@ down: ## stop what `make up` started
 status: ## what is running, where, with which log
 	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev status; else echo "Nothing was ever started here."; fi
 
-.PHONY: test test-extra check
-test: tools ## every test, against real servers of its own; ARGS="-k name -x" goes to pytest
-	@exec $(PYTHON) -m pytest $(ARGS)
+.PHONY: test faults test-extra check
+test: tools ## every test, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
+	@exec $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
+	@exec $(PYTHON) -m pytest -s tests/faults $(ARGS)
 test-extra: ## schemathesis over the API of a whole system, some minutes; SEED=2 for other requests
 	@dev/bootstrap.sh extra
 	@exec $(PYTHON) -m pytest -s tests/extra/contract.py $(ARGS)

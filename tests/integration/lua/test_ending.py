@@ -156,7 +156,7 @@ def test_a_reservation_that_an_index_names_but_nobody_has_closes_the_shard(sale:
     sale.shop.redis.command("DEL", f"{{{_shard(sale):02}}}:{epoch}:reservation:{booking_id}")
     sale.record()
     sale.clock.advance(HOLD_SECONDS)
-    _sweep(sale)
+    sale.shop.reservations.expire(_shard(sale), limit=100, pin_limit_ms=15_000)
     sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "bob")
     assert sale.shop.rebuild()(_shard(sale))
     sale.shop.epochs.refresh()

@@ -36,6 +36,7 @@ def test_booking_ids_are_ordered_by_time_and_never_repeat() -> None:
         new_booking_id(1).replace("-", ""),
         "٠" + new_booking_id(1)[1:],
     ],
+    ids=("empty", "a word", "random", "no such shard", "capitals", "a line", "a blank", "no hyphens", "other digits"),
 )
 def test_what_is_no_booking_id_of_this_installation_has_no_shard(text: str) -> None:
     assert shard_of_booking(text, 16) is None
