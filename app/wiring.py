@@ -12,6 +12,7 @@ from app.background import Every
 from app.domain.errors import Refusal
 from app.domain.limits import Rate
 from app.domain.ports import Log
+from app.services.audit import Audit
 from app.services.availability import Availability
 from app.services.cancel import Cancel
 from app.services.confirm import Confirm
@@ -92,6 +93,7 @@ class Wiring:
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
+        self.audit = Audit(self.reservations, self.ledger)
         self.limits = (
             RedisLimits(self.redis, Rate(settings.rate_limit_per_minute, settings.rate_limit_burst))
             if settings.rate_limit_per_minute

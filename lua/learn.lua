@@ -9,7 +9,7 @@
 -- OK
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys facts
+-- include: shard keys reservation facts
 local told = cjson.decode(ARGV[3])
 learn(told.zones, told.users)
 return { "OK" }

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from app.wiring import Wiring
+from worker.auditor import Auditor
 from worker.broker import Broker
 from worker.consumer import Consumer
 from worker.handlers import RecordReservations, SettleBookings
@@ -50,6 +51,8 @@ class Worker:
             sweeper = Sweeper(wiring.expire, wiring.shards, wiring.settings.sweep_interval_ms)
             self._figures["expired"] = (sweeper, "expired")
             self._threads.start("sweeper", sweeper.run)
+            checks = (wiring.audit.settle_stale, wiring.audit)
+            self._threads.start("auditor", Auditor(checks, wiring.shards, wiring.settings.audit_seconds).run)
         if "rebuilder" in loops:
             event_log = KafkaLog(broker) if broker else None
             rebuild = wiring.rebuild(event_log)

@@ -183,6 +183,15 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """What Postgres expects a shard of Redis to know: how far it has been recorded, and its zones by name."""
+
+    epoch: int
+    highest_seq: int
+    zones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Extended:
     """The answer to extend; `replayed` under a key that came before."""
 

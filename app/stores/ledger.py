@@ -8,7 +8,19 @@ from psycopg.types.json import Jsonb
 
 from app.domain import money
 from app.domain.ids import is_booking_id, shard_of_event
-from app.domain.model import Booking, Ceiling, Decision, Event, Learned, Pin, Status, Stock, Transition, Zone
+from app.domain.model import (
+    Booking,
+    Ceiling,
+    Decision,
+    Event,
+    Learned,
+    Pin,
+    Registered,
+    Status,
+    Stock,
+    Transition,
+    Zone,
+)
 from app.stores.postgres import Postgres
 
 
@@ -122,6 +134,22 @@ class PostgresLedger:
     def catalogue(self, event_id: str | None = None) -> list[tuple[Event, list[Zone]]]:
         rows = self._postgres.rows("SELECT event, zones FROM booking.catalogue(p_event_id => %s)", [event_id])
         return [(Event(**event), [Zone(**zone) for zone in zones]) for event, zones in rows]
+
+    def registered(self, shard: int) -> Registered:
+        ((epoch, highest_seq, zones),) = self._postgres.rows(
+            "SELECT epoch, highest_seq, zones FROM booking.registered_zones(p_shard => %s::smallint)", [shard]
+        )
+        return Registered(epoch, highest_seq, tuple(zones))
+
+    def stale_reservations(self, shard: int, limit: int) -> Sequence[Pin]:
+        rows = self._postgres.rows(
+            "SELECT epoch, booking FROM booking.stale_reservations(p_shard => %s::smallint, p_limit => %s)",
+            [shard, limit],
+        )
+        return [
+            Pin(booking=Booking(**booking), epoch=epoch, number=0, idempotency_key="", fingerprint="")
+            for epoch, booking in rows
+        ]
 
     def epochs(self) -> Mapping[int, int]:
         return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))

@@ -3,14 +3,17 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from app.domain import idempotency, ids, money, times
 from app.domain.errors import Refusal, refusal
-from app.domain.model import Booking, Ceiling, Extended, Held, Learned, Order, Pin, Seats, Seen, Swept
+from app.domain.model import Booking, Ceiling, Extended, Held, Learned, Order, Pin, Registered, Seats, Seen, Swept
 from app.stores import keys
 from app.stores.epochs import Epochs
 from app.stores.lua import Redis
+
+_ZONES_PER_AUDIT: Final = 500
+"""Named in one call of the script; it looks at as many of them as its own budget admits."""
 
 
 class RedisReservations:
@@ -128,6 +131,19 @@ class RedisReservations:
         match reply := self._run("availability", shard, event_id, *zone_ids):
             case ["OK", zones]:
                 return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
+        raise self._refusal(shard, reply)
+
+    def audit(self, shard: int, registered: Registered, after: int) -> tuple[int, str]:
+        zones = json.dumps(registered.zones[after : after + _ZONES_PER_AUDIT])
+        match reply := self._run("audit", shard, registered.highest_seq, zones, epoch=registered.epoch):
+            case ["OK", done, wrong]:
+                return after + done, wrong
+        raise self._refusal(shard, reply)
+
+    def missing(self, shard: int, epoch: int, booking_ids: Sequence[str]) -> set[str]:
+        match reply := self._run("missing", shard, json.dumps(list(booking_ids)), epoch=epoch):
+            case ["OK", missing]:
+                return set(missing)
         raise self._refusal(shard, reply)
 
     def ceiling(self, event_id: str, zone_id: str, capacity: int) -> Ceiling:

@@ -1,5 +1,5 @@
 -- Postgres' counts travel as facts with a version: the newest wins, so duplicates and reordering change nothing (rule 3.4).
--- Expects: call, keys.lua.
+-- Expects: call, keys.lua, reservation.lua.
 local ZONE_FACTS = {
   "capacity", "confirmed", "price", "currency", "digits", "opens", "closes", "hold_ms", "hold_max_ms", "per_user",
   "per_reservation", "version", "ceiling_done",
@@ -11,6 +11,9 @@ local function learn_zone(fact)
   local known = call("HGET", zone, "version")
   if known and tonumber(known) >= fact.version then
     return
+  end
+  if not known and call("EXISTS", deadlines_key(name)) == 1 then
+    forget(name) -- its seats are held, and nobody knows how many: not to be sold again
   end
   local fields = {}
   for _, field in ipairs(ZONE_FACTS) do

@@ -1,0 +1,1 @@
+ALTER TABLE booking.zones DROP COLUMN created_at;

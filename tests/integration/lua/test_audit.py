@@ -1,0 +1,147 @@
+"""audit.lua and missing.lua on a real Redis: what differs closes its shard, and the rebuild brings it back."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.domain.ids import shard_of_event
+from tests.support.seats import Sale
+
+OpenEvent = Callable[..., Sale]
+
+
+@pytest.fixture
+def owner(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """Who may do to the tables what no function does."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def older(owner: psycopg.Connection[Any]) -> Callable[[], None]:
+    """Makes every zone older than those that may still be on their way to Redis."""
+    return lambda: (owner.execute("UPDATE booking.zones SET created_at = created_at - interval '11 s'"), None)[1]
+
+
+def _shard(sale: Sale) -> int:
+    return shard_of_event(sale.event_id, len(sale.shop.shards))
+
+
+def _space(sale: Sale) -> str:
+    return f"{{{_shard(sale):02}}}:{sale.shop.epochs.of(_shard(sale))}"
+
+
+def _audit(sale: Sale) -> str:
+    return sale.shop.audit(_shard(sale))
+
+
+def _reopen(sale: Sale) -> None:
+    sale.record()
+    assert sale.shop.rebuild()(_shard(sale))
+    sale.shop.epochs.refresh()
+
+
+@pytest.fixture
+def old_sale(sale: Sale, older: Callable[[], None]) -> Iterator[Sale]:
+    """Ten seats: three held, one pinned, two confirmed; recorded, and registered for a while."""
+    sale.reserve("ann", 3)
+    sale.shop.reservations.confirm(sale.reserve("bob", 1).booking.booking_id, "bob", "pay-1")
+    sale.shop.confirm("cid", sale.reserve("cid", 2).booking.booking_id, None)
+    sale.record()
+    older()
+    assert _audit(sale) == ""
+    yield sale
+    if _shard(sale) in sale.shop.closed_shards():
+        _reopen(sale)
+
+
+@pytest.mark.parametrize(
+    ("damage", "wrong"),
+    [
+        (("HSET", "zone:{event}/A", "held", 0), r"zone {event}/A: held 0, reserved seats 4"),
+        (("HINCRBY", "zone:{event}/A", "held", 1), r"zone {event}/A: held 5, reserved seats 4"),
+        (("HDEL", "zone:{event}/A", "held"), r"zone {event}/A: held 0, reserved seats 4"),
+        (("DEL", "zone:{event}/A"), r"zone {event}/A is missing"),
+        (("DEL", "deadlines:{event}/A"), r"zone {event}/A: held 4, reserved seats 1"),
+        (("DEL", "user:{event}/ann"), r"{booking} is missing with its user"),
+        (("DEL", "reservation:{booking}"), r"{booking} is missing"),
+        (("DEL", "reservation:{pinned}"), r"pinned {pinned} is missing"),
+        (("DEL", "pins"), r"zone {event}/A: held 4, reserved seats 3"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) and value[0] == "DEL" else None,
+)
+def test_what_was_edited_by_hand_closes_the_shard_and_the_rebuild_brings_it_back(
+    old_sale: Sale, damage: tuple[str, ...], wrong: str
+) -> None:
+    sale = old_sale
+    of_user = dict(
+        sale.rows("SELECT user_id, booking_id::text FROM booking.bookings WHERE event_id = %s", sale.event_id)
+    )
+    names = {"event": sale.event_id, "booking": of_user["ann"], "pinned": of_user["bob"]}
+    verb, key, *rest = damage
+    sale.shop.redis.command(verb, f"{_space(sale)}:{key.format(**names)}", *rest)
+    assert _audit(sale) == wrong.format(**names)
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "dan")
+    _reopen(sale)
+    assert _audit(sale) == ""
+    seats = sale.seats()
+    assert (seats.capacity, seats.confirmed, seats.held, seats.available) == (10, 2, 4, 4)
+
+
+def test_a_stream_that_is_older_than_its_record_closes_the_shard(old_sale: Sale) -> None:
+    sale = old_sale
+    sale.shop.redis.command("DEL", f"{{{_shard(sale):02}}}:outbox")
+    assert "is behind" in _audit(sale)
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "dan")
+
+
+def test_a_zone_that_was_opened_a_moment_ago_may_be_unknown_to_redis(sale: Sale) -> None:
+    sale.shop.redis.command("DEL", f"{_space(sale)}:zone:{sale.event_id}/A")
+    assert _audit(sale) == ""
+    sale.shop.reservations.learn(_shard(sale), sale.shop.ledger.zone_facts(sale.event_id, "A"))
+    sale.reserve()
+
+
+def test_facts_for_a_zone_that_lost_its_figures_close_the_shard_instead_of_selling_held_seats_again(
+    sale: Sale,
+) -> None:
+    sale.reserve("ann", 9)
+    sale.record()
+    sale.shop.redis.command("DEL", f"{_space(sale)}:zone:{sale.event_id}/A")
+    sale.shop.reservations.learn(_shard(sale), sale.shop.ledger.zone_facts(sale.event_id, "A"))
+    sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "bob", 2)
+    _reopen(sale)
+    sale.refused("INSUFFICIENT_SEATS", sale.reserve, "bob", 2)
+
+
+def test_a_call_looks_at_a_bounded_number_of_reservations_and_the_next_goes_on(
+    open_event: OpenEvent, older: Callable[[], None]
+) -> None:
+    sale = open_event(capacity=6000, max_per_user=6000)
+    for _ in range(5100):
+        sale.reserve()
+    older()
+    started = time.perf_counter()
+    assert _audit(sale) == ""
+    print(f"5,100 reservations in one zone: {(time.perf_counter() - started) * 1000:.1f} ms")
+    sale.shop.redis.command("HSET", f"{_space(sale)}:zone:{sale.event_id}/A", "held", 5000)
+    assert "held 5000, reservations 5100" in _audit(sale)
+    _reopen(sale)
+
+
+def test_what_redis_does_not_know_a_minute_past_its_deadline_is_ended_by_postgres(
+    sale: Sale, owner: psycopg.Connection[Any]
+) -> None:
+    forgotten, known, pinned = (sale.reserve(user, 2).booking.booking_id for user in ("ann", "bob", "cid"))
+    sale.shop.reservations.confirm(pinned, "cid", "pay-1")
+    sale.record()
+    sale.shop.redis.command("DEL", f"{_space(sale)}:reservation:{forgotten}")
+    assert sale.shop.audit.settle_stale(_shard(sale)) == 0  # its deadline is yet to come
+    owner.execute("UPDATE booking.bookings SET deadline = clock_timestamp() - interval '61 s'")
+    assert sale.shop.audit.settle_stale(_shard(sale)) == 1
+    assert sale.history(forgotten)[-1][1:] == ("expired", "unconfirmed")
+    assert [sale.history(other)[-1][1] for other in (known, pinned)] == ["reserved", "reserved"]
+    assert sale.shop.audit.settle_stale(_shard(sale)) == 0
