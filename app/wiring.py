@@ -31,6 +31,7 @@ from app.services.reserve import Reserve
 from app.services.summary import Summary
 from app.services.tail import Tail
 from app.settings import Settings
+from app.stores.dead_letters import PostgresDeadLetters
 from app.stores.epochs import Epochs
 from app.stores.history import PostgresHistory
 from app.stores.ledger import PostgresLedger
@@ -100,6 +101,7 @@ class Wiring:
             else None
         )
         self.outbox = RedisOutbox(self.redis)
+        self.dead_letters = PostgresDeadLetters(self.postgres)
         self.ledger_outbox = LedgerOutbox(self.postgres)
 
     @cached_property

@@ -20,6 +20,7 @@ from worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
+Headers = Sequence[tuple[str, bytes | None]]
 Handler = Callable[[Sequence[Any]], Outcome]
 
 # A poll waits this long for news: how quickly a stop is noticed.
@@ -48,7 +49,9 @@ class NoLongerMember(KafkaError):  # type: ignore[misc]
 
 
 class DeadLetters(Protocol):
-    def dead_letter(self, topic: str, partition: int, offset: int, cause: str, payload: bytes) -> None: ...
+    def bury(
+        self, topic: str, partition: int, offset: int, cause: str, payload: bytes, key: bytes, headers: Headers
+    ) -> None: ...
 
 
 class Waiting:
@@ -132,7 +135,7 @@ class Consumer:
         # The cause may quote the message: Postgres' text takes neither NUL nor half a surrogate pair.
         cause = poisoned.cause.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
         try:
-            self._dead_letters.dead_letter(*where, cause, poisoned.payload)
+            self._dead_letters.bury(*where, cause, poisoned.payload, record.key or b"", record.headers)
         except Refusal as refused:
             if refused.kind.code == "SERVICE_UNAVAILABLE":
                 raise Later(refused.detail) from refused

@@ -6,7 +6,8 @@ Pure: no I/O. What cannot be understood raises `Poison` with its cause, in words
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -16,6 +17,7 @@ from app.domain.model import Facts, Learned
 from app.domain.ports import ENTRY_KINDS, Entry
 
 LOG_VERSION: Final = 1
+REPLAYED: Final = "dead_letter.replayed"
 SOURCE: Final = "/holdfast"
 _SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
@@ -114,6 +116,15 @@ def encode_event(topic: str, row: OutboxRow) -> Message:
     return Message(
         topic, row.key.encode(), _json(row.data), headers=tuple((name, text.encode()) for name, text in headers.items())
     )
+
+
+def encode_replay(topics: Collection[str], row: OutboxRow) -> Message | None:
+    """A dead letter that is to be sent again, as it was and to where it came from; None if there is no such topic."""
+    data = row.data
+    if data["topic"] not in topics:
+        return None
+    headers = tuple((name, b64decode(text or "")) for name, text in data["headers"])  # kafka-python sends no null
+    return Message(data["topic"], b64decode(data["key"]), b64decode(data["payload"]), data["partition"], headers)
 
 
 def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], shards: int) -> Settling | None:

@@ -76,7 +76,7 @@ class Worker:
             ("recorder", topics.reservation_log, topics.recorder, record),
             ("settler", topics.booking_events, topics.settler, settle),
         ):
-            consumer = Consumer(name, broker, topic, group, handler, wiring.ledger, self._kafka, self._stop)
+            consumer = Consumer(name, broker, topic, group, handler, wiring.dead_letters, self._kafka, self._stop)
             self._figures |= {f"{name}_records": (consumer, "done"), f"{name}_poison": (consumer, "poisoned")}
             self._threads.start(name, consumer.run)
 

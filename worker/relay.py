@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from app.domain.errors import Refusal
 from app.domain.ports import Entry
 from worker.broker import KafkaError
-from worker.events import Message, OutboxRow, encode_event, encode_log
+from worker.events import REPLAYED, Message, OutboxRow, encode_event, encode_log, encode_replay
 from worker.outage import Outage
 from worker.publisher import Publisher
 from worker.topics import MESSAGE_MAX_BYTES, Topics
@@ -129,13 +129,13 @@ class RowRelay(Relay):
     def __init__(self, outbox: RowOutbox, publisher: Publisher, topics: Topics, kafka: Outage) -> None:
         super().__init__(publisher, kafka, Outage("Postgres (for the relay)"))
         self._outbox = outbox
-        self._topic = topics.booking_events
+        self._topics = topics
 
     def turn(self) -> int:
         rows: Sequence[OutboxRow] = self._outbox.read(ROWS_PER_TURN)
         if not rows:
             return 0
-        results = self._publish([encode_event(self._topic, row) for row in rows])
+        results = self._publish_rows(rows)
         # Rows behind the first failure are sent again even if they arrived: their order stays that of the outbox.
         first_failure = next((i for i, error in enumerate(results) if error is not None), len(rows))
         if first_failure:
@@ -143,6 +143,20 @@ class RowRelay(Relay):
         if first_failure < len(rows) and (error := results[first_failure]) is not None:
             raise error
         return len(rows)
+
+    def _publish_rows(self, rows: Sequence[OutboxRow]) -> list[KafkaError | None]:
+        """A dead letter of a topic that is no more stays in Postgres, and holds nobody up."""
+        messages = [self._message(row) for row in rows]
+        sent = iter(self._publish([message for message in messages if message]))
+        return [next(sent) if message else None for message in messages]
+
+    def _message(self, row: OutboxRow) -> Message | None:
+        if row.type != REPLAYED:
+            return encode_event(self._topics.booking_events, row)
+        message = encode_replay(self._topics.names(), row)
+        if message is None:
+            log.error("%s is not sent again: there is no topic %s", row.event_id, row.data["topic"])
+        return message
 
 
 def fitting(topic: str, shard: int, entries: Sequence[Entry]) -> tuple[int, Sequence[Entry], Message]:

@@ -49,6 +49,9 @@ class Topics:
     def settler(self) -> str:
         return f"{self.prefix}holdfast.settler"
 
+    def names(self) -> tuple[str, ...]:
+        return self.reservation_log, self.booking_events, self.payment_events, self.booking_dead
+
     def wanted(self, shards: int) -> dict[str, dict[str, Any]]:
         """What must exist, as kafka-python's admin client takes it. Replication is the broker's default: one broker in
         development, three in production."""

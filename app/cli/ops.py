@@ -7,11 +7,13 @@ import jwt
 from flask.cli import AppGroup
 
 from app.cli import watch
+from app.cli.dead_letters import dead_letters
 from app.cli.opened import opened, settings
 
 ops = AppGroup("ops", help="What an operator does by hand.")
 for look in (watch.events, watch.zones, watch.booking, watch.tail):
     ops.command()(look)
+ops.add_command(dead_letters)
 
 
 @ops.command()

@@ -192,6 +192,22 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message of Kafka that could not be handled. `state`: waiting, replayed or discarded."""
+
+    number: int
+    topic: str
+    partition: int
+    offset: int
+    cause: str
+    payload: bytes
+    key: bytes
+    headers: tuple[tuple[str, bytes | None], ...]
+    state: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Extended:
     """The answer to extend; `replayed` under a key that came before."""
 

@@ -154,14 +154,6 @@ class PostgresLedger:
     def epochs(self) -> Mapping[int, int]:
         return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))
 
-    def dead_letter(self, topic: str, partition: int, offset: int, cause: str, payload: bytes) -> None:
-        """Keeps a message that cannot be handled; the same one at the same place once."""
-        self._postgres.rows(
-            "SELECT booking.dead_letter("
-            "p_topic => %s, p_partition => %s, p_offset => %s, p_cause => %s, p_payload => %s)",
-            [topic, partition, offset, cause, payload],
-        )
-
 
 def _decision(row: TupleRow) -> Decision:
     booking_id, outcome, reason, booking, zone, user = row

@@ -66,7 +66,7 @@ class Line:
         return self._consumer("settler", self.topics.booking_events, self.topics.settler, handler)
 
     def _consumer(self, name: str, topic: str, group: str, handler: Any) -> Consumer:
-        return Consumer(name, self.broker, topic, group, handler, self.shop.ledger, self.kafka, self.stop)
+        return Consumer(name, self.broker, topic, group, handler, self.shop.dead_letters, self.kafka, self.stop)
 
     def run(self, name: str, body: Body) -> None:
         self.threads.start(name, body)
