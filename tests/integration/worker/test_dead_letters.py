@@ -76,7 +76,9 @@ def test_what_is_still_poisonous_is_a_new_letter_and_what_has_no_topic_holds_nob
     while line.row_relay().turn():
         pass
     wait_until(lambda: len(line.dead_letters()) == 2)
-    again, first = (each for each in line.shop.dead_letters.latest(None, 9) if each.topic == line.topics.reservation_log)
+    again, first = (
+        each for each in line.shop.dead_letters.latest(None, 9) if each.topic == line.topics.reservation_log
+    )
     assert (again.payload, again.key, again.headers) == (b"not json", b"\xfe", headers)
     assert again.offset > first.offset
     (told,) = line.read(line.topics.booking_events, 1)
