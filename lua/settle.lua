@@ -4,7 +4,7 @@
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] "<epoch> <run_id>"
 -- ARGV[2] now, ms; "" for Redis' own clock
--- ARGV[3] JSON {confirmed: [booking], ended: [booking], zones: [facts], users: [facts]}
+-- ARGV[3] JSON {confirmed: [booking], ended: {booking: released | expired}, zones: [facts], users: [facts]}
 --
 -- OK dropped (holds that were still there)
 -- SERVICE_UNAVAILABLE closed
@@ -29,10 +29,10 @@ for _, booking in ipairs(decided.confirmed) do
     call("DEL", reservation_key(booking)) -- Postgres has it for good
   end
 end
-for _, booking in ipairs(decided.ended) do
+for booking, state in pairs(decided.ended) do
   local r = drop_live(booking)
   if r then
-    bury(booking, r, "expired", now) -- Postgres has recorded and will tell it: no entry in the outbox
+    bury(booking, r, state, now) -- Postgres has recorded and will tell it: no entry in the outbox
   end
 end
 learn(decided.zones, decided.users)

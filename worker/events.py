@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from app.domain.ids import shard_of_event
-from app.domain.model import Facts, Learned
+from app.domain.model import Facts, Learned, Status
 from app.domain.ports import ENTRY_KINDS, Entry
 
 LOG_VERSION: Final = 1
@@ -56,10 +56,10 @@ class OutboxRow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """What one public event has to tell Redis: a booking that is confirmed (None: facts only) and facts."""
+    """What one public event has to tell Redis: a booking that Postgres has decided, if any, and facts."""
 
     shard: int
-    confirmed_id: str | None
+    decided: Mapping[str, Status]
     learned: Learned
 
 
@@ -133,28 +133,43 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]
     if (version := attributes.get("ce_specversion")) != "1.0":
         raise Poison(f"specversion {version!r} of CloudEvents is unknown")
     match kind := attributes.get("ce_type"):
-        case "booking.confirmed":
-            data = _object(value)
-            booking = _part(data, "booking")
-            booking_id = booking.get("booking_id")
-            if not isinstance(booking_id, str):
-                raise Poison("`booking.booking_id` is missing")
-            return _settling(data, shards, booking_id)
+        case "booking.confirmed" | "booking.released" | "booking.expired":
+            return _decided(_object(value), shards)
         case "booking.cancelled" | "zone.opened":
-            return _settling(_object(value), shards, None)
-        case "booking.released" | "booking.expired" | "shard.rebuilt":
-            return None  # decided by Redis, or told to others only
+            data = _object(value)
+            return Settling(_shard_of(_part(data, "zone"), shards), {}, _learned(data))
+        case "shard.rebuilt":
+            return None  # told to others only
         case _:
             raise Poison(f"type {kind!r} is unknown")
 
 
-def _settling(data: dict[str, Any], shards: int, confirmed_id: str | None) -> Settling:
-    zone = _part(data, "zone")
-    event_id = zone.get("event_id")
+def _decided(data: dict[str, Any], shards: int) -> Settling:
+    """What Redis ended itself is no news to it. What an older Redis ended is, if this one was filled from a Postgres that
+    had not heard of it: it holds the seats again."""
+    booking = _part(data, "booking")
+    booking_id, status = booking.get("booking_id"), booking.get("status")
+    if not isinstance(booking_id, str):
+        raise Poison("`booking.booking_id` is missing")
+    if status not in ("confirmed", "released", "expired"):
+        raise Poison(f"`booking.status` {status!r} is unknown")
+    learned = _learned(data) if status == "confirmed" else Learned()
+    return Settling(_shard_of(booking, shards), {booking_id: status}, learned)
+
+
+def _shard_of(part: dict[str, Any], shards: int) -> int:
+    event_id = part.get("event_id")
     if not isinstance(event_id, str):
+        raise Poison("`event_id` is missing")
+    return shard_of_event(event_id, shards)
+
+
+def _learned(data: dict[str, Any]) -> Learned:
+    zone = _part(data, "zone")
+    if not isinstance(zone.get("event_id"), str):
         raise Poison("`zone.event_id` is missing")
     users: tuple[Facts, ...] = (_part(data, "user"),) if data.get("user") is not None else ()
-    return Settling(shard_of_event(event_id, shards), confirmed_id, Learned((zone,), users))
+    return Learned((zone,), users)
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

@@ -5,12 +5,12 @@ records, but something that they need is away.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from app.domain.errors import Refusal, Unrecordable
-from app.domain.model import Learned
+from app.domain.model import Learned, Status
 from app.domain.ports import Entry, Recorder
 from worker.events import Poison, Settling, check_entry, decode_event, decode_log, encode_log
 
@@ -59,7 +59,7 @@ class Later(Exception):
 
 
 class Settle(Protocol):
-    def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None: ...
+    def settle(self, shard: int, confirmed: Sequence[str], ended: Mapping[str, Status], learned: Learned) -> None: ...
     def learn(self, shard: int, learned: Learned) -> None: ...
 
 
@@ -165,14 +165,16 @@ class SettleBookings:
 
     def _settle(self, shard: int, settlings: Sequence[tuple[int, Settling]]) -> list[tuple[int, str]]:
         """The records that Redis refuses, each with the cause. Raises `Later`."""
-        confirmed = [s.confirmed_id for _, s in settlings if s.confirmed_id]
+        decided = {booking: status for _, s in settlings for booking, status in s.decided.items()}
+        confirmed = [booking for booking, status in decided.items() if status == "confirmed"]
+        ended = {booking: status for booking, status in decided.items() if status != "confirmed"}
         learned = Learned(
             tuple(fact for _, s in settlings for fact in s.learned.zones),
             tuple(fact for _, s in settlings for fact in s.learned.users),
         )
         try:
-            if confirmed:
-                self._reservations.settle(shard, confirmed, [], learned)
+            if decided:
+                self._reservations.settle(shard, confirmed, ended, learned)
             else:
                 self._reservations.learn(shard, learned)
             return []

@@ -36,5 +36,5 @@ class Cancel:
         with left_to_worker("seats of a cancelled booking"):
             shard = shard_of_event(decision.booking.event_id, self.shards)
             # A confirm that was not settled yet would keep the seats held until its pin is past its limit.
-            self.reservations.settle(shard, [booking_id], [], decision.learned)
+            self.reservations.settle(shard, [booking_id], {}, decision.learned)
         return decision.booking

@@ -31,7 +31,7 @@ class Confirm:
             raise refusal(decision.outcome, **({"reason": decision.reason} if decision.reason else {}))
         with left_to_worker("settling a confirmed booking"):
             shard = shard_of_event(pin.booking.event_id, self.shards)
-            self.reservations.settle(shard, [booking_id], [], decision.learned)
+            self.reservations.settle(shard, [booking_id], {}, decision.learned)
         return decision.booking
 
     def _decided_before(self, user_id: str, booking_id: str, payment_id: str | None, refused: Refusal) -> Booking:

@@ -22,7 +22,7 @@ class Expire:
             self.reservations.settle(
                 shard,
                 [d.booking_id for d in decided if d.outcome == "CONFIRMED"],
-                [d.booking_id for d in decided if d.outcome == "ENDED"],
+                {d.booking_id: d.booking.status for d in decided if d.outcome == "ENDED" and d.booking},
                 Learned(
                     tuple(fact for d in decided for fact in d.learned.zones),
                     tuple(fact for d in decided for fact in d.learned.users),

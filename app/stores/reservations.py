@@ -7,7 +7,20 @@ from typing import Any, Final
 
 from app.domain import idempotency, ids, money, times
 from app.domain.errors import Refusal, refusal
-from app.domain.model import Booking, Ceiling, Extended, Held, Learned, Order, Pin, Registered, Seats, Seen, Swept
+from app.domain.model import (
+    Booking,
+    Ceiling,
+    Extended,
+    Held,
+    Learned,
+    Order,
+    Pin,
+    Registered,
+    Seats,
+    Seen,
+    Status,
+    Swept,
+)
 from app.stores import keys
 from app.stores.epochs import Epochs
 from app.stores.lua import Redis
@@ -105,8 +118,8 @@ class RedisReservations:
                 return _seen(facts, now)
         raise self._refusal(shard, reply)
 
-    def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
-        decided = {"confirmed": confirmed, "ended": expired, "zones": learned.zones, "users": learned.users}
+    def settle(self, shard: int, confirmed: Sequence[str], ended: Mapping[str, Status], learned: Learned) -> None:
+        decided = {"confirmed": confirmed, "ended": ended, "zones": learned.zones, "users": learned.users}
         match reply := self._run("settle", shard, json.dumps(decided)):
             case ["OK", _]:
                 return

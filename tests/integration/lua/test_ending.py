@@ -138,7 +138,7 @@ def test_settling_twice_changes_nothing_the_second_time(sale: Sale) -> None:
     pin = sale.shop.reservations.confirm(booking_id, "ann", None)
     (decision,) = sale.shop.ledger.confirm_bookings([pin])
     for _ in range(3):
-        sale.shop.reservations.settle(_shard(sale), [booking_id], [], decision.learned)
+        sale.shop.reservations.settle(_shard(sale), [booking_id], {}, decision.learned)
         assert sale.seats() == Seats(capacity=10, confirmed=2, held=0, available=8)
 
 

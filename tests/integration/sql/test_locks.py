@@ -152,7 +152,7 @@ def test_older_facts_of_a_user_do_not_overwrite_newer_ones(open_event: OpenEvent
     pins = [sale.shop.reservations.confirm(sale.reserve().booking.booking_id, "ann", None) for _ in range(2)]
     older, newer = (sale.shop.ledger.confirm_bookings([pin])[0] for pin in pins)
     for decision in (newer, older, newer, older):
-        sale.shop.reservations.settle(shard, [decision.booking_id], [], decision.learned)
+        sale.shop.reservations.settle(shard, [decision.booking_id], {}, decision.learned)
     sale.refused("MAX_TICKETS_EXCEEDED", sale.reserve)
 
 

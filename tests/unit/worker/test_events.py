@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.ids import shard_of_event
+from app.domain.model import Learned
 from worker.events import (
     Poison,
     check_entry,
@@ -32,7 +33,7 @@ class Row:
 
 
 CONFIRMED: dict[str, Any] = {
-    "booking": {"booking_id": "b-1", "event_id": "E"},
+    "booking": {"booking_id": "b-1", "event_id": "E", "status": "confirmed"},
     "zone": {"event_id": "E", "zone_id": "Z", "version": 7},
     "user": {"event_id": "E", "user_id": "ann", "version": 2},
 }
@@ -114,7 +115,7 @@ def test_a_confirmed_booking_settles_and_teaches_both_facts() -> None:
     settling = decode_event(message.value, message.headers, SHARDS)
     assert settling is not None
     assert settling.shard == shard_of_event("E", SHARDS)
-    assert settling.confirmed_id == "b-1"
+    assert settling.decided == {"b-1": "confirmed"}
     assert settling.learned.zones == (CONFIRMED["zone"],)
     assert settling.learned.users == (CONFIRMED["user"],)
 
@@ -123,14 +124,22 @@ def test_a_confirmed_booking_settles_and_teaches_both_facts() -> None:
 def test_a_cancelled_booking_and_an_opened_zone_only_teach(kind: str) -> None:
     settling = decode_event(json.dumps({"zone": CONFIRMED["zone"]}).encode(), headers(kind), SHARDS)
     assert settling is not None
-    assert settling.confirmed_id is None
+    assert settling.decided == {}
     assert settling.learned.zones == (CONFIRMED["zone"],)
     assert settling.learned.users == ()
 
 
-@pytest.mark.parametrize("kind", ["booking.released", "booking.expired", "shard.rebuilt"])
-def test_what_redis_decided_itself_has_nothing_to_tell_it(kind: str) -> None:
-    assert decode_event(b"{}", headers(kind), SHARDS) is None
+@pytest.mark.parametrize("status", ["released", "expired"])
+def test_an_ending_settles_and_teaches_nothing(status: str) -> None:
+    data = {"booking": {"booking_id": "b-1", "event_id": "E", "status": status}}
+    settling = decode_event(json.dumps(data).encode(), headers(f"booking.{status}"), SHARDS)
+    assert settling is not None
+    assert (settling.shard, settling.decided) == (shard_of_event("E", SHARDS), {"b-1": status})
+    assert settling.learned == Learned()
+
+
+def test_a_rebuild_has_nothing_to_tell_redis() -> None:
+    assert decode_event(b"{}", headers("shard.rebuilt"), SHARDS) is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,9 @@ def test_what_redis_decided_itself_has_nothing_to_tell_it(kind: str) -> None:
         (None, headers("zone.opened"), "no value"),
         (b"{}", headers("booking.confirmed"), "booking"),
         (b'{"booking":{"booking_id":7}}', headers("booking.confirmed"), "booking_id"),
-        (b'{"booking":{"booking_id":"b"}}', headers("booking.confirmed"), "zone"),
+        (b'{"booking":{"booking_id":"b"}}', headers("booking.confirmed"), "status"),
+        (b'{"booking":{"booking_id":"b","status":"confirmed"}}', headers("booking.confirmed"), "zone"),
+        (b'{"booking":{"booking_id":"b","status":"expired"}}', headers("booking.expired"), "event_id"),
         (b'{"zone":{"zone_id":"Z"}}', headers("zone.opened"), "event_id"),
         (b'{"zone":{"event_id":"E"},"user":[]}', headers("booking.cancelled"), "user"),
     ],

@@ -1,7 +1,7 @@
 """What the handlers make of the stores' answers. The stores here only answer: what they do is tested on real ones."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import Unrecordable, refusal
 from app.domain.ids import shard_of_event
-from app.domain.model import Learned
+from app.domain.model import Learned, Status
 from app.domain.ports import Entry
 from worker.events import encode_log
 from worker.handlers import Later, RecordReservations, SettleBookings, refused_for_its_data
@@ -43,7 +43,7 @@ class Answering:
     def record(self, entries: Sequence[Entry]) -> None:
         self._call([entry["seq"] for entry in entries])
 
-    def settle(self, shard: int, confirmed: Sequence[str], expired: Sequence[str], learned: Learned) -> None:
+    def settle(self, shard: int, confirmed: Sequence[str], ended: Mapping[str, Status], learned: Learned) -> None:
         self._call((shard, list(confirmed), [fact["version"] for fact in learned.zones]))
 
     def learn(self, shard: int, learned: Learned) -> None:
@@ -64,7 +64,8 @@ def zone_opened(event_id: str, version: int) -> Record:
 
 
 def confirmed(event_id: str, version: int) -> Record:
-    value = json.dumps({"booking": {"booking_id": f"b-{version}"}, "zone": {"event_id": event_id, "version": version}})
+    booking = {"booking_id": f"b-{version}", "event_id": event_id, "status": "confirmed"}
+    value = json.dumps({"booking": booking, "zone": {"event_id": event_id, "version": version}})
     return Record(value.encode(), version, [("ce_specversion", b"1.0"), ("ce_type", b"booking.confirmed")])
 
 
