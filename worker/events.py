@@ -145,8 +145,8 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]
 
 
 def _decided(data: dict[str, Any], shards: int) -> Settling:
-    """What Redis ended itself is no news to it. What an older Redis ended is, if this one was filled from a Postgres that
-    had not heard of it: it holds the seats again."""
+    """What Redis ended itself is no news to it. What an older Redis ended is, to one that was filled from a Postgres
+    which had not heard of it: it holds the seats again."""
     booking = _part(data, "booking")
     booking_id, status = booking.get("booking_id"), booking.get("status")
     if not isinstance(booking_id, str):
