@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha1
 
+import psycopg
 import pytest
+
+from app.stores import lua, schema, scripts
 
 
 @contextmanager
@@ -12,3 +16,28 @@ def goes_red(match: str) -> Iterator[None]:
     with pytest.raises(AssertionError, match=match) as red:
         yield
     print(f"red, as it must be: {str(red.value).splitlines()[0]}")
+
+
+@contextmanager
+def altered_script(name: str, old: str, new: str) -> Iterator[None]:
+    """Script `name` runs in this process with `old` replaced by `new`, as long as the block lasts."""
+    text = scripts.source(name)
+    assert old in text, f"{name}.lua has no {old!r} any more"
+    text = text.replace(old, new)
+    other = scripts.Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lua, "script", lambda wanted: other if wanted == name else scripts.script(wanted))
+        yield
+
+
+@contextmanager
+def altered_function(database: str, name: str, old: str, new: str) -> Iterator[None]:
+    """Function `name` of this database has `old` replaced by `new`, as long as the block lasts."""
+    text = schema.function_files()[name]
+    assert old in text, f"{name}.sql has no {old!r} any more"
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(text.replace(old, new).encode())
+        try:
+            yield
+        finally:
+            owner.execute(text.encode())
