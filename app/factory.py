@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from flask import Flask
 
 from app import cli
-from app.api import leaving, openapi, problems, rate_limit, request_log
+from app.api import leaving, metrics, openapi, problems, rate_limit, request_log
 from app.api.identity import identity_of
 from app.api.shedding import Shedding
 from app.observability import configure_logging
@@ -22,7 +22,7 @@ class Startable(Protocol):
     def start(self) -> None: ...
 
 
-def create_app(settings: Settings | None = None, wire: Callable[[Settings], Startable] = build) -> Flask:
+def create_app(settings: Settings | None = None, wire: Callable[[Settings], Startable] | None = None) -> Flask:
     """The WSGI application. `wire` joins the services; tests of HTTP alone give their own. Raises `BadSetting`."""
     settings = settings or Settings.from_environment()
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     app.extensions["holdfast.settings"] = settings
     app.extensions["holdfast.body_time"] = partial(time_limit(), settings.body_timeout_seconds)
     app.extensions["holdfast.identity"] = identity_of(settings)
-    app.extensions["holdfast"] = wiring = wire(settings)
+    app.extensions["holdfast"] = wiring = (wire or _wired)(settings)
     app.extensions["holdfast.start"] = start = _Once(wiring.start)
     request_log.register(app)
     app.before_request(start)
@@ -46,6 +46,10 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     cli.register(app)
     app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]
     return app
+
+
+def _wired(settings: Settings) -> Startable:
+    return build(settings, metrics.observe_breaker)
 
 
 class _Once:

@@ -68,8 +68,13 @@ class Settings:
     """Connections per process. A script takes well under a millisecond: Redis cannot serve 64 at once."""
     postgres_pool_size: int = _integer(8, 1, 1_000)
     """Connections per process. Confirms queue on the zone's row anyway; each connection is a process in Postgres."""
-    postgres_timeout_ms: int = _integer(1_000, 10, 600_000)
-    """For a connection from the pool and for each statement: then 503, and the client may ask again."""
+    postgres_timeout_ms: int = _integer(800, 10, 600_000)
+    """For a connection from the pool and a statement: then 503, within a second, and the client may ask again."""
+    breaker_failures: int = _integer(5, 0, 1_000)
+    """Calls of Redis, or of Postgres, in a row that got no answer, after which a process answers 503 at once instead of
+    waiting; one call in `BREAKER_PROBE_MS` still tries. 0: never."""
+    breaker_probe_ms: int = _integer(250, 10, 60_000)
+    """Selling goes on so soon after the server's return."""
     pin_limit_seconds: int = _integer(15, 1, 86_400)
     """After which the sweeper asks Postgres about a pin: longer than a confirm without a payment provider can take."""
     sweep_batch: int = _integer(500, 1, 10_000)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from app.background import Every
@@ -31,6 +31,7 @@ from app.services.reserve import Reserve
 from app.services.summary import Summary
 from app.services.tail import Tail
 from app.settings import Settings
+from app.stores.breaker import Breaker
 from app.stores.dead_letters import PostgresDeadLetters
 from app.stores.epochs import Epochs
 from app.stores.history import PostgresHistory
@@ -60,15 +61,25 @@ class Wiring:
     reopens: bool = False
     """Whether this process rebuilds the closed shards that it meets. The worker has a loop of its own for that."""
 
+    on_breaker: Callable[[str, bool], None] = lambda server, is_open: None
+    """Told when a server has fallen silent for this process (True), and when it answers again."""
+
     def __post_init__(self) -> None:
         settings = self.settings
         self.shards = range(settings.shards)
-        self.redis = Redis(settings.redis_url, settings.redis_pool_size, settings.redis_timeout_ms / 1000)
+        self.redis = Redis(
+            settings.redis_url,
+            settings.redis_pool_size,
+            settings.redis_timeout_ms / 1000,
+            self._breaker("Redis"),
+            self.time_limit,
+        )
         self.postgres = Postgres(
             settings.database_url,
             settings.postgres_pool_size,
             timeout_s=self.statement_timeout_s or settings.postgres_timeout_ms / 1000,
             wait_s=settings.postgres_timeout_ms / 1000,
+            breaker=self._breaker("Postgres"),
             time_limit=self.time_limit,
         )
         self.ledger = PostgresLedger(self.postgres, settings.shards)
@@ -103,6 +114,11 @@ class Wiring:
         self.outbox = RedisOutbox(self.redis)
         self.dead_letters = PostgresDeadLetters(self.postgres)
         self.ledger_outbox = LedgerOutbox(self.postgres)
+
+    def _breaker(self, server: str) -> Breaker:
+        settings = self.settings
+        changed = partial(self.on_breaker, server.lower())
+        return Breaker(server, settings.breaker_failures, settings.breaker_probe_ms / 1000, changed)
 
     @cached_property
     def _rebuilding(self) -> tuple[RedisRebuilding, PostgresRebuilding]:
@@ -170,14 +186,18 @@ def _health(check: Callable[[], object]) -> str:
     return "ok"
 
 
-def build(settings: Settings) -> Wiring:
-    """For the web process and the CLI. Where gevent runs, a database that does not answer is given up in time."""
-    return Wiring(settings, time_limit(), reopens=True)
+OnBreaker = Callable[[str, bool], None]
 
 
-def build_worker(settings: Settings) -> Wiring:
+def build(settings: Settings, on_breaker: OnBreaker = lambda server, is_open: None) -> Wiring:
+    """For the web process and the CLI. Where gevent runs, a server that does not answer is given up in time."""
+    return Wiring(settings, time_limit(), reopens=True, on_breaker=on_breaker)
+
+
+def build_worker(settings: Settings, on_breaker: OnBreaker = lambda server, is_open: None) -> Wiring:
     """For the worker, which has nobody waiting: its batches may take longer than a request."""
-    return Wiring(settings, statement_timeout_s=max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S))
+    timeout_s = max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S)
+    return Wiring(settings, statement_timeout_s=timeout_s, on_breaker=on_breaker)
 
 
 _WORKER_TIMEOUT_S = 30

@@ -25,6 +25,14 @@ _reserves = Counter("holdfast_reserves_total", "Reserves by outcome: RESERVED, R
 # `livesum`: of the processes that live, added up. One that was killed in the middle of requests has none in flight.
 in_flight: Final = Gauge("holdfast_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
 shed: Final = Counter("holdfast_requests_shed_total", "Requests past MAX_IN_FLIGHT, answered 503 at once")
+# Of the processes that live, how many find it silent: a worker that was killed is no longer among them.
+_breaker_open = Gauge(
+    "holdfast_breaker_open",
+    "Processes that answer 503 because this server is silent",
+    ["server"],
+    multiprocess_mode="livesum",
+)
+_breaker_changes = Counter("holdfast_breaker_changes_total", "Breakers opened and closed", ["server", "to"])
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
@@ -36,6 +44,11 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 def observe_reserve(code: str) -> None:
     _reserves.labels(code).inc()
+
+
+def observe_breaker(server: str, is_open: bool) -> None:
+    _breaker_open.labels(server).set(is_open)
+    _breaker_changes.labels(server, "open" if is_open else "closed").inc()
 
 
 def exposition() -> bytes:

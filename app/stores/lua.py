@@ -5,7 +5,7 @@ caller believes to be talking to (rule 3.6).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 from redis import exceptions as redis_errors
@@ -14,6 +14,7 @@ from redis.connection import BlockingConnectionPool
 from redis.retry import Retry
 
 from app.domain.errors import Refusal, refusal
+from app.stores.breaker import Breaker
 from app.stores.scripts import script
 
 # Errors by which a server says "not now". Any other error reply is a bug of ours.
@@ -24,6 +25,8 @@ _KNOWN_NOT_NOW = (
     redis_errors.ClusterDownError,  # and with it MASTERDOWN
     redis_errors.TryAgainError,
 )
+# Errors that say that no answer came.
+_SILENCE = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 
 class _Identified:
@@ -42,9 +45,19 @@ class _Identified:
 class Redis:
     """One Redis, seen as a runner of scripts. Safe for threads and greenlets; connects when first used.
 
-    `timeout_s` bounds connecting, each reply and the wait for a free connection, seconds each."""
+    `timeout_s` bounds connecting, each reply and the wait for a free connection, seconds each; `time_limit`, which
+    raises `TimeoutError` after so many seconds, bounds them together. `breaker` spares the wait for a silent server."""
 
-    def __init__(self, url: str, pool_size: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        timeout_s: float,
+        breaker: Breaker,
+        time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
+    ) -> None:
+        self._breaker = breaker
+        self._limit = lambda: time_limit(timeout_s)
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=pool_size,
@@ -96,11 +109,14 @@ class Redis:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        connection = None
+        connection: Any = None
         try:
-            connection = self._pool.get_connection()
-            yield connection
-        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+            with self._breaker.watching(_is_silence), self._limit():
+                connection = self._pool.get_connection()
+                yield connection
+        except _SILENCE as error:
+            if connection is not None:
+                connection.disconnect()  # its reply may still come: not to be taken for that of another call
             raise _unavailable(error) from error
         except redis_errors.ResponseError as error:
             # redis-py takes the code off the text of the errors that it knows.
@@ -110,6 +126,10 @@ class Redis:
         finally:
             if connection is not None:
                 self._pool.release(connection)
+
+
+def _is_silence(error: Exception) -> bool:
+    return isinstance(error, _SILENCE)
 
 
 def _unavailable(error: Exception) -> Refusal:

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from app.domain.errors import BY_CONSTRAINT, BY_SQLSTATE, Refusal, refusal
+from app.stores.breaker import Breaker
 
 # SQLSTATEs by which a server says "not now": connection lost, out of resources, canceled, shutting down, lost a
 # deadlock, waited too long for a lock, read-only standby.
@@ -43,10 +44,12 @@ class Postgres:
         pool_size: int,
         timeout_s: float,
         wait_s: float,
+        breaker: Breaker,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
     ) -> None:
         self._url = url
         self._timeout_s = timeout_s
+        self._breaker = breaker
         self._time_limit = time_limit
         self._pool: ConnectionPool[psycopg.Connection[TupleRow]] = ConnectionPool(
             url,
@@ -72,7 +75,12 @@ class Postgres:
 
         Raises the refusal that the database means; `SERVICE_UNAVAILABLE` when it cannot be asked, or does not answer
         (the statement may have been carried out); psycopg's own error for what is a bug or bad data."""
-        with translated(), self._time_limit(self._timeout_s), self._pool.connection() as connection:
+        with (
+            translated(),
+            self._breaker.watching(_is_silence),
+            self._time_limit(self._timeout_s),
+            self._pool.connection() as connection,
+        ):
             return connection.execute(query, parameters).fetchall()
 
     @contextmanager
@@ -104,12 +112,18 @@ def translated() -> Iterator[None]:
         raise refusal("SERVICE_UNAVAILABLE", "Postgres does not answer in time") from error
 
 
+def _is_silence(error: Exception) -> bool:
+    """Whether no answer came: neither from a server nor, in time, a connection to one."""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return not error.sqlstate
+    return isinstance(error, TimeoutError)
+
+
 def _refusal(error: psycopg.Error) -> Refusal | None:
     state = error.sqlstate or ""
     kind = BY_SQLSTATE.get(state) or BY_CONSTRAINT.get(error.diag.constraint_name or "")
     if kind:
         return refusal(kind.code, error.diag.message_detail)
-    no_answer = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state
-    if no_answer or state.startswith(_NOT_NOW):
+    if _is_silence(error) or state.startswith(_NOT_NOW):
         return refusal("SERVICE_UNAVAILABLE", f"Postgres cannot answer now ({type(error).__name__})")
     return None

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from app.domain.limits import Allowance, Rate
+from app.stores.breaker import Breaker
 from app.stores.limits import RedisLimits
 from app.stores.lua import Redis as Runner
 from dev.redis import Redis
@@ -27,7 +28,7 @@ def client() -> str:
 
 @pytest.fixture
 def runner(redis_server: Redis) -> Iterator[Runner]:
-    runner = Runner(redis_server.url, pool_size=16, timeout_s=0.3)
+    runner = Runner(redis_server.url, pool_size=16, timeout_s=0.3, breaker=Breaker("Redis", 0, 1))
     yield runner
     runner.close()
 
@@ -86,7 +87,7 @@ def test_who_waits_as_long_as_told_is_admitted(runner: Runner, client: str) -> N
 
 
 def test_a_hundred_at_once_get_exactly_the_burst_whichever_process_they_ask(redis_server: Redis, client: str) -> None:
-    runners = [Runner(redis_server.url, pool_size=16, timeout_s=2) for _ in range(3)]
+    runners = [Runner(redis_server.url, pool_size=16, timeout_s=2, breaker=Breaker("Redis", 0, 1)) for _ in range(3)]
     slow = Rate(per_minute=1, burst=20)
     processes = [RedisLimits(runner, slow) for runner in runners]
     with ThreadPoolExecutor(30) as pool:
