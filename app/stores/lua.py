@@ -6,6 +6,7 @@ caller believes to be talking to (rule 3.6).
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 from redis import exceptions as redis_errors
@@ -57,7 +58,7 @@ class Redis:
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
     ) -> None:
         self._breaker = breaker
-        self._limit = lambda: time_limit(timeout_s)
+        self._limit = partial(time_limit, timeout_s)
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=pool_size,
