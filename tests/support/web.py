@@ -21,10 +21,10 @@ ZONE = {"capacity": 10_000, "price_minor": 15_000, "currency": "THB"}
 
 
 @contextmanager
-def serving(directory: Path, **settings: str) -> Iterator[Gunicorn]:
+def serving(directory: Path, program: type[Gunicorn] = Gunicorn, **settings: str) -> Iterator[Gunicorn]:
     """Runs until the block ends, in gateway mode; ready when the block begins."""
     given = {"AUTH_MODE": "gateway", "ADMIN_TOKEN": ADMIN_TOKEN, "APP_ENV": "development", **settings}
-    server = Gunicorn(directory, servers.environment(**given))
+    server = program(directory, servers.environment(**given))
     server.start()
     try:
         server.wait_until_ready()
