@@ -25,6 +25,7 @@ from app.services.list_bookings import ListBookings
 from app.services.look import Look
 from app.services.open_zone import OpenZone
 from app.services.rebuild import Rebuild
+from app.services.reconcile import Reconcile, Repairs
 from app.services.release import Release
 from app.services.reopen import Reopen
 from app.services.reserve import Reserve
@@ -114,6 +115,8 @@ class Wiring:
         self.outbox = RedisOutbox(self.redis)
         self.dead_letters = PostgresDeadLetters(self.postgres)
         self.ledger_outbox = LedgerOutbox(self.postgres)
+        repairs = Repairs(self.recorder, self.expire.settle, self.audit.settle_stale, self.close_shard, self._rebuilt)
+        self.reconcile = Reconcile(self.reservations, self.ledger, self.outbox, settings.shards, repairs)
 
     def _breaker(self, server: str) -> Breaker:
         settings = self.settings
@@ -133,6 +136,16 @@ class Wiring:
         """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""
         log = PostgresHistory(self.postgres)
         return Tail(log, log.seek(since_ms))
+
+    def _rebuilt(self, shard: int) -> bool:
+        is_open = self.rebuild()(shard)
+        self.epochs.refresh()
+        return is_open
+
+    def close_shard(self, shard: int) -> None:
+        """Stops it: whoever comes by rebuilds it. Raises `SERVICE_UNAVAILABLE`."""
+        reservations, _ = self._rebuilding
+        reservations.freeze(shard, "closed")
 
     def closed_shards(self) -> list[int]:
         """Shards that do not sell now. Raises `SERVICE_UNAVAILABLE`."""

@@ -9,6 +9,7 @@ from app.api.paths import EVENT, ZONE, new_ids
 from app.api.services import wired
 from app.domain.model import Event, Zone
 from app.services.inventory import Compared
+from app.services.reconcile import Report
 
 blueprint: Final = Blueprint("admin", "For operators")
 
@@ -54,3 +55,16 @@ def inventory(asked: dict[str, Any]) -> list[Compared]:
     Redis less Postgres, in seats. It is 0 at rest; while events are on their way to Postgres it is not.
     """
     return wired().inventory(asked["event_id"])
+
+
+@blueprint.route("POST", "/admin/reconcile")
+@blueprint.answers(present.reconciled, {200: answers.Reconciled})
+@refuses("EVENT_NOT_FOUND", "SERVICE_UNAVAILABLE")
+@for_admin
+@blueprint.asks(schemas.Reconcile)
+def reconcile(asked: dict[str, Any]) -> Report:
+    """What differs between Redis, the bookings and their history, and on demand its repair
+
+    Takes some seconds where something differs: what is only on its way is no drift, so it is looked at again.
+    """
+    return wired().reconcile(asked["event_id"], asked["repair"])

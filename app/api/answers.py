@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from app.api.fields import ID_PATTERN, about
+from app.services.reconcile import WHY
 
 _MONEY = "^[0-9]+(\\.[0-9]+)?$"
 _BOOKING_ID = "0198f3a2-7c41-8007-9d2e-5b1f0a6c3e84"
@@ -146,6 +147,21 @@ class Compared(Schema):
 
 class Inventory(Schema):
     data = fields.List(fields.Nested(Compared), required=True)
+
+
+class Finding(Schema):
+    event_id = _id("The event", "demo")
+    zone_id = _id("The zone of that event", "A")
+    code = _text("What differs", "ENDED_IN_POSTGRES", enum=sorted(WHY))
+    why = _text("The same, for people to read", "live in Redis, final in Postgres")
+    seats = fields.Integer(required=True, metadata=about("How many seats it is about", 2))
+    booking_id = _text("The booking, if it is about one", "0198f3a2-7c41-8007-9d2e-5b1f0a6c3e84", required=False)
+
+
+class Reconciled(Schema):
+    data = fields.List(fields.Nested(Finding), required=True, metadata=about("What differs; after a repair, still"))
+    repaired = fields.List(fields.Nested(Finding), required=True, metadata=about("What differed before the repair"))
+    zones = _count("Zones compared", 3)
 
 
 class _EventTerms(Schema):

@@ -12,6 +12,7 @@ from app.domain.model import Booking, Event, Extended, Held, Transition, Zone
 from app.services.availability import OnSale
 from app.services.inventory import Compared
 from app.services.list_bookings import Page
+from app.services.reconcile import WHY, Finding, Report
 from app.services.summary import Count
 
 API_PREFIX: Final = "/api/v1"
@@ -90,6 +91,24 @@ def count(seats: Count) -> Answer:
 
 def inventory(zones: Iterable[Compared]) -> Answer:
     return Answer({"data": [_compared(zone) for zone in zones]})
+
+
+def reconciled(report: Report) -> Answer:
+    found, repaired = ([_found(finding) for finding in each] for each in (report.findings, report.repaired))
+    return Answer({"data": found, "repaired": repaired, "zones": len(report.zones)})
+
+
+def _found(finding: Finding) -> Json:
+    return _without_none(
+        {
+            "event_id": finding.event_id,
+            "zone_id": finding.zone_id,
+            "code": finding.code,
+            "why": WHY[finding.code],
+            "seats": finding.seats,
+            "booking_id": finding.booking_id,
+        }
+    )
 
 
 def _compared(zone: Compared) -> Json:

@@ -109,6 +109,10 @@ class OfEventIfAny(Query):
     event_id = Id(metadata=about("Only of this event", "demo", pattern=ID_PATTERN))
 
 
+class Reconcile(OfEventIfAny):
+    repair = fields.Boolean(load_default=False, metadata=about("Also close the drift", True, default=False))
+
+
 class ListBookings(OfEventIfAny):
     status = fields.String(
         validate=OneOf(get_args(Status)),

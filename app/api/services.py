@@ -14,6 +14,7 @@ from app.services.history import History
 from app.services.inventory import Inventory
 from app.services.list_bookings import ListBookings
 from app.services.open_zone import OpenZone
+from app.services.reconcile import Reconcile
 from app.services.release import Release
 from app.services.reserve import Reserve
 from app.services.summary import Summary
@@ -38,6 +39,8 @@ class Services(Protocol):
     def summary(self) -> Summary: ...
     @property
     def inventory(self) -> Inventory: ...
+    @property
+    def reconcile(self) -> Reconcile: ...
     @property
     def get(self) -> Get: ...
     @property

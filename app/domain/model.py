@@ -1,5 +1,6 @@
 """The records that travel between floors. Times are Unix milliseconds, money is integer minor units."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -189,6 +190,34 @@ class Registered:
     epoch: int
     highest_seq: int
     zones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A zone in Postgres: its own figures, the sums of its bookings, and the sums that their history folds to."""
+
+    event_id: str
+    zone_id: str
+    capacity: int
+    confirmed: int
+    version: int
+    booked_confirmed: int
+    booked_reserved: int
+    folded_confirmed: int
+    folded_reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveZone:
+    """A zone in Redis at `epoch`, with the seats of each live reservation. `whole`: it was read at one moment."""
+
+    epoch: int
+    capacity: int
+    confirmed: int
+    held: int
+    version: int
+    quantities: Mapping[str, int]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """expire: the deadline ends a reservation; a pin past its limit is ended by Postgres first (rule 3.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.model import Learned, Swept
+from app.domain.model import Learned, Pin, Swept
 from app.domain.ports import Ledger, Reservations
 
 
@@ -17,17 +18,20 @@ class Expire:
         """Ends up to `batch` due reservations of `shard` and settles its overdue pins and ceilings."""
         swept = self.reservations.expire(shard, self.batch, self.pin_limit_ms)
         if swept.overdue:
-            decisions = self.ledger.settle_bookings(swept.overdue)
-            decided = [d for d in decisions if d.outcome in ("CONFIRMED", "ENDED")]
-            self.reservations.settle(
-                shard,
-                [d.booking_id for d in decided if d.outcome == "CONFIRMED"],
-                {d.booking_id: d.booking.status for d in decided if d.outcome == "ENDED" and d.booking},
-                Learned(
-                    tuple(fact for d in decided for fact in d.learned.zones),
-                    tuple(fact for d in decided for fact in d.learned.users),
-                ),
-            )
+            self.settle(shard, swept.overdue)
         for ceiling in swept.ceilings:
             self.reservations.learn(shard, self.ledger.void_ceiling(ceiling))
         return swept
+
+    def settle(self, shard: int, pins: Sequence[Pin]) -> None:
+        """Has Postgres decide them, and closes in Redis what is decided. Raises `SERVICE_UNAVAILABLE`."""
+        decided = [d for d in self.ledger.settle_bookings(pins) if d.outcome in ("CONFIRMED", "ENDED")]
+        self.reservations.settle(
+            shard,
+            [d.booking_id for d in decided if d.outcome == "CONFIRMED"],
+            {d.booking_id: d.booking.status for d in decided if d.outcome == "ENDED" and d.booking},
+            Learned(
+                tuple(fact for d in decided for fact in d.learned.zones),
+                tuple(fact for d in decided for fact in d.learned.users),
+            ),
+        )

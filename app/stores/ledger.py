@@ -11,6 +11,7 @@ from app.domain.ids import is_booking_id, shard_of_event
 from app.domain.model import (
     Booking,
     Ceiling,
+    Counted,
     Decision,
     Event,
     Learned,
@@ -134,6 +135,30 @@ class PostgresLedger:
     def catalogue(self, event_id: str | None = None) -> list[tuple[Event, list[Zone]]]:
         rows = self._postgres.rows("SELECT event, zones FROM booking.catalogue(p_event_id => %s)", [event_id])
         return [(Event(**event), [Zone(**zone) for zone in zones]) for event, zones in rows]
+
+    def reconcile_zones(self, event_id: str | None) -> Sequence[Counted]:
+        rows = self._postgres.rows(
+            "SELECT event_id, zone_id, capacity, confirmed, version, booked_confirmed, booked_reserved, "
+            "folded_confirmed, folded_reserved FROM booking.reconcile_zones(p_event_id => %s)",
+            [event_id],
+        )
+        return [Counted(*row) for row in rows]
+
+    def reconcile_bookings(self, event_id: str, zone_id: str, booking_ids: Sequence[str]) -> Sequence[Booking]:
+        rows = self._postgres.rows(
+            "SELECT booking FROM booking.reconcile_bookings("
+            "p_event_id => %s, p_zone_id => %s, p_bookings => %s::uuid[])",
+            [event_id, zone_id, list(booking_ids)],
+        )
+        return [Booking(**booking) for (booking,) in rows]
+
+    def recount_zone(self, event_id: str, zone_id: str) -> Learned:
+        rows = self._postgres.rows(
+            "SELECT facts FROM booking.recount_zone("
+            "p_shard => %s::smallint, p_event_id => %s, p_zone_id => %s) AS facts",
+            [shard_of_event(event_id, self._shards), event_id, zone_id],
+        )
+        return Learned(zones=tuple(facts for (facts,) in rows))
 
     def registered(self, shard: int) -> Registered:
         ((epoch, highest_seq, zones),) = self._postgres.rows(

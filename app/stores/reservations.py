@@ -13,6 +13,7 @@ from app.domain.model import (
     Extended,
     Held,
     Learned,
+    LiveZone,
     Order,
     Pin,
     Registered,
@@ -21,12 +22,16 @@ from app.domain.model import (
     Status,
     Swept,
 )
-from app.stores import keys
+from app.domain.ports import Entry
+from app.stores import keys, replies
 from app.stores.epochs import Epochs
 from app.stores.lua import Redis
 
 _ZONES_PER_AUDIT: Final = 500
 """Named in one call of the script; it looks at as many of them as its own budget admits."""
+
+
+_LIVE_PER_PAGE: Final = 2000
 
 
 class RedisReservations:
@@ -83,14 +88,14 @@ class RedisReservations:
         epoch = self._epochs.of(shard)
         match reply := self._run("confirm", shard, booking_id, user_id, payment_id or "", epoch=epoch):
             case ["OK", facts]:
-                return _pin(facts, epoch)
+                return replies.pin(facts, epoch)
         raise self._refusal(shard, reply)
 
     def release(self, booking_id: str, user_id: str) -> Booking:
         shard = self._shard_of(booking_id)
         match reply := self._run("release", shard, booking_id, user_id):
             case ["OK", facts]:
-                return _booking(facts)
+                return replies.booking(facts)
         raise self._refusal(shard, reply)
 
     def extend(self, booking_id: str, user_id: str, key: str | None, event_id: str) -> Extended:
@@ -99,7 +104,7 @@ class RedisReservations:
         reply = self._run("extend", shard, booking_id, user_id, digest, key or "", booking_id, idempotency.KEPT_MS)
         match reply:
             case ["OK" | "REPLAYED" as status, facts, now]:
-                booking = _booking(facts)
+                booking = replies.booking(facts)
                 return Extended(booking, status == "REPLAYED", max(0, booking.deadline_ms - now))
         raise self._refusal(shard, reply)
 
@@ -107,7 +112,7 @@ class RedisReservations:
         shard = self._shard_of(booking_id)
         match reply := self._run("get", shard, booking_id, user_id):
             case ["OK", facts, now]:
-                return _seen(facts, now)
+                return replies.seen(facts, now)
         raise self._refusal(shard, reply)
 
     def look(self, booking_id: str) -> Seen:
@@ -115,7 +120,7 @@ class RedisReservations:
         shard = self._shard_of(booking_id)
         match reply := self._run("look", shard, booking_id):
             case ["OK", facts, now]:
-                return _seen(facts, now)
+                return replies.seen(facts, now)
         raise self._refusal(shard, reply)
 
     def settle(self, shard: int, confirmed: Sequence[str], ended: Mapping[str, Status], learned: Learned) -> None:
@@ -135,8 +140,10 @@ class RedisReservations:
         epoch = self._epochs.of(shard)
         match reply := self._run("expire", shard, limit, pin_limit_ms, epoch=epoch):
             case ["OK", expired, more, pins, ceilings]:
-                overdue = tuple(_pin(facts, epoch) for facts in pins)
-                return Swept(expired, bool(more), overdue, tuple(_ceiling(name, epoch, n) for name, n in ceilings))
+                overdue = tuple(replies.pin(facts, epoch) for facts in pins)
+                return Swept(
+                    expired, bool(more), overdue, tuple(replies.ceiling(name, epoch, n) for name, n in ceilings)
+                )
         raise self._refusal(shard, reply)
 
     def availability(self, event_id: str, zone_ids: Sequence[str]) -> Mapping[str, Seats]:
@@ -151,6 +158,37 @@ class RedisReservations:
         match reply := self._run("audit", shard, registered.highest_seq, zones, epoch=registered.epoch):
             case ["OK", done, wrong]:
                 return after + done, wrong
+        raise self._refusal(shard, reply)
+
+    def live(self, event_id: str, zone_id: str) -> LiveZone | None:
+        shard = ids.shard_of_event(event_id, self._shards)
+        epoch = self._epochs.of(shard)
+        quantities: dict[str, int] = {}
+        figures: list[int] | None = None
+        while True:
+            reply = self._run("reconcile", shard, event_id, zone_id, len(quantities), _LIVE_PER_PAGE, epoch=epoch)
+            match reply:
+                case ["OK", told, live, pinned]:
+                    page = {**replies.pairs(live), **replies.pairs(pinned)}
+                case _:
+                    raise self._refusal(shard, reply)
+            whole = figures is None and len(live) < 2 * _LIVE_PER_PAGE
+            figures = figures if figures is not None else told
+            quantities |= page
+            if len(live) < 2 * _LIVE_PER_PAGE:
+                if not figures:
+                    return None
+                capacity, confirmed, held, version = figures
+                return LiveZone(epoch, capacity, confirmed, held, version, quantities, whole)
+
+    def entry(self, booking_id: str) -> Entry | None:
+        shard = self._shard_of(booking_id)
+        epoch = self._epochs.of(shard)
+        match reply := self._run("look", shard, booking_id, epoch=epoch):
+            case ["OK", facts, _]:
+                return replies.entry(facts, epoch)
+            case ["RESERVATION_NOT_FOUND", _]:
+                return None
         raise self._refusal(shard, reply)
 
     def missing(self, shard: int, epoch: int, booking_ids: Sequence[str]) -> set[str]:
@@ -177,7 +215,7 @@ class RedisReservations:
         for shard, (events, bookings) in asked.items():
             match reply := self._run("mine", shard, user_id, json.dumps({"events": events, "bookings": bookings})):
                 case ["OK", reservations, now]:
-                    found += [_seen(facts, now) for facts in reservations]
+                    found += [replies.seen(facts, now) for facts in reservations]
                 case _:
                     raise self._refusal(shard, reply)
         return found
@@ -226,43 +264,3 @@ _WHY = {
     "closed": "These seats are closed for a moment while the system makes sure of its numbers",
     "outbox_full": "Too much is waiting to be recorded",
 }
-
-
-def _booking(facts: list[Any]) -> Booking:
-    booking_id, event, zone, user, quantity, price, currency, reserved_at, deadline, version, state, *_, at = facts
-    return Booking(
-        booking_id=booking_id,
-        event_id=event,
-        zone_id=zone,
-        user_id=user,
-        quantity=quantity,
-        unit_price_minor=price,
-        currency=currency,
-        status="reserved" if state == "pinned" else state,
-        reserved_at_ms=reserved_at,
-        deadline_ms=deadline,
-        version=version,
-        ended_at_ms=at if state in ("released", "expired") else None,
-    )
-
-
-def _seen(facts: list[Any], now: int) -> Seen:
-    booking = _booking(facts)
-    return Seen(booking, facts[10] == "pinned", max(0, booking.deadline_ms - now), at_ms=facts[15])
-
-
-def _ceiling(name: str, epoch: int, number: int) -> Ceiling:
-    event_id, _, zone_id = name.partition("/")
-    return Ceiling(event_id, zone_id, epoch, number)
-
-
-def _pin(facts: list[Any], epoch: int) -> Pin:
-    number, payment, key, fingerprint = facts[11:15]
-    return Pin(
-        booking=_booking(facts),
-        epoch=epoch,
-        number=number,
-        idempotency_key=key,
-        fingerprint=fingerprint,
-        payment_id=payment or None,
-    )

@@ -7,6 +7,7 @@ from app.domain.model import Booking, Event, Extended, Held, Seats, Stock, Trans
 from app.services.availability import OnSale
 from app.services.inventory import Compared
 from app.services.list_bookings import Page
+from app.services.reconcile import Finding, Report
 from app.services.summary import Count
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -64,6 +65,7 @@ class Services:
         self.list_bookings = Verb(Page([BOOKING], BOOKING_ID))
         self.summary = Verb(Count("demo", held=2, confirmed=3, allowed=10, remaining=5))
         self.inventory = Verb([Compared(Stock("demo", "A", 10, 3, 2, 7), ON_SALE.seats)])
+        self.reconcile = Verb(Report([], [Finding("demo", "A", "ENDED_IN_POSTGRES", 2, BOOKING_ID)]))
         self.get = Verb(BOOKING)
         self.open_zone = Verb(True)
         self.open_zone.event = Verb(True)  # type: ignore[attr-defined]

@@ -26,6 +26,7 @@ ROUTES = {
     ("get", "/api/v1/bookings"),
     ("get", "/api/v1/bookings/summary"),
     ("get", "/api/v1/admin/inventory"),
+    ("post", "/api/v1/admin/reconcile"),
     ("get", "/api/v1/events"),
     ("get", "/api/v1/events/{event_id}"),
     ("get", "/api/v1/events/{event_id}/zones"),
