@@ -25,8 +25,9 @@ def altered_script(name: str, old: str, new: str) -> Iterator[None]:
     assert old in text, f"{name}.lua has no {old!r} any more"
     text = text.replace(old, new)
     other = scripts.Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    others = lua.script  # which may be altered as well
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lua, "script", lambda wanted: other if wanted == name else scripts.script(wanted))
+        patch.setattr(lua, "script", lambda wanted: other if wanted == name else others(wanted))
         yield
 
 
