@@ -83,6 +83,8 @@ class Settings:
     """Between two looks at a shard with nothing due: expired seats are on sale again within 2 s with room to spare."""
     audit_seconds: int = _integer(30, 1, 86_400)
     """In which the worker compares each zone's figures in Redis with its reservations and with Postgres once."""
+    photograph_seconds: int = _integer(60, 1, 86_400)
+    """Between two photographs of all zones in both stores (booking.redis_snapshots)."""
 
     max_body_bytes: int = _integer(65_536, 1_024, 16_777_216)
     """The largest body that is read. What we ask for fits into 1 KiB."""

@@ -24,6 +24,7 @@ from app.services.inventory import Inventory
 from app.services.list_bookings import ListBookings
 from app.services.look import Look
 from app.services.open_zone import OpenZone
+from app.services.photograph import Photograph
 from app.services.rebuild import Rebuild
 from app.services.reconcile import Reconcile, Repairs
 from app.services.release import Release
@@ -107,6 +108,7 @@ class Wiring:
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
         self.audit = Audit(self.reservations, self.ledger)
+        self.photograph = Photograph(self.reservations, self.ledger)
         self.limits = (
             RedisLimits(self.redis, Rate(settings.rate_limit_per_minute, settings.rate_limit_burst))
             if settings.rate_limit_per_minute

@@ -13,6 +13,7 @@ from worker.handlers import RecordReservations, SettleBookings
 from worker.log import KafkaLog
 from worker.loop import Threads
 from worker.outage import Outage
+from worker.photographer import Photographer
 from worker.publisher import Publisher
 from worker.rebuilder import Rebuilder
 from worker.relay import LogRelay, RowRelay
@@ -53,6 +54,8 @@ class Worker:
             self._threads.start("sweeper", sweeper.run)
             checks = (wiring.audit.settle_stale, wiring.audit)
             self._threads.start("auditor", Auditor(checks, wiring.shards, wiring.settings.audit_seconds).run)
+            period_s = wiring.settings.photograph_seconds
+            self._threads.start("photographer", Photographer(wiring.photograph, period_s).run)
         if "rebuilder" in loops:
             event_log = KafkaLog(broker) if broker else None
             rebuild = wiring.rebuild(event_log)

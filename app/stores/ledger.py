@@ -1,6 +1,7 @@
 """Postgres as the port `Ledger`: each method is one function of `sql/functions`, one transaction, one round trip."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from psycopg.rows import TupleRow
@@ -17,6 +18,7 @@ from app.domain.model import (
     Learned,
     Pin,
     Registered,
+    Seats,
     Status,
     Stock,
     Transition,
@@ -135,6 +137,11 @@ class PostgresLedger:
     def catalogue(self, event_id: str | None = None) -> list[tuple[Event, list[Zone]]]:
         rows = self._postgres.rows("SELECT event, zones FROM booking.catalogue(p_event_id => %s)", [event_id])
         return [(Event(**event), [Zone(**zone) for zone in zones]) for event, zones in rows]
+
+    def record_snapshots(self, event_id: str, seats: Mapping[str, Seats]) -> int:
+        zones = [{"event_id": event_id, "zone_id": zone_id, **asdict(each)} for zone_id, each in seats.items()]
+        ((taken,),) = self._postgres.rows("SELECT booking.record_snapshots(p_zones => %s)", [Jsonb(zones)])
+        return int(taken)
 
     def reconcile_zones(self, event_id: str | None) -> Sequence[Counted]:
         rows = self._postgres.rows(
