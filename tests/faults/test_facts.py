@@ -96,7 +96,7 @@ class Tally:
 
 @dataclass
 class Load:
-    """Buyers, an operator, a sweeper, a recorder, and a courier who brings the events."""
+    """Buyers, an operator, a sweeper that audits as well, a recorder, and a courier who brings the events."""
 
     sale: Sale
     seed: int
@@ -191,6 +191,8 @@ class Load:
     def _sweeper(self, _: random.Random) -> None:
         while True:
             self.sale.shop.expire(self._shard)
+            if wrong := self.sale.shop.audit(self._shard):
+                self.tally.wrong.append(f"the audit cries wolf: {wrong}")
             if time.monotonic() >= self._ends:
                 return
             time.sleep(0.2)
