@@ -240,8 +240,11 @@ def _load(shop: Wiring, seconds: float) -> Load:
     return Load(open_sale(shop, Clock(), 60, max_per_user=1_000_000), seed, seconds)
 
 
-def test_cancellations_and_cuts_told_late_twice_and_in_any_order_leave_both_stores_agreed(shop: Wiring) -> None:
-    load = _load(shop, LOAD_SECONDS)
+@pytest.mark.parametrize("told", [False, True], ids=["left to the worker", "told at once"])
+def test_cancellations_and_cuts_told_late_twice_and_in_any_order_leave_both_stores_agreed(
+    shop: Wiring, told: bool
+) -> None:
+    load = replace(_load(shop, LOAD_SECONDS), told=told)
     load.run()
     load.check()
     print(dict(load.tally.done))
@@ -276,7 +279,7 @@ def test_control_facts_that_are_not_versioned_go_red(shop: Wiring, old: str, new
 
 
 def test_control_a_cut_that_fences_nothing_goes_red(shop: Wiring) -> None:
-    load = replace(_load(shop, CONTROL_SECONDS), told=True)
+    load = replace(_load(shop, LOAD_SECONDS), told=True)
     fence = ("reserve", "capacity = math.min(capacity, tonumber(z[15]))", "")
     with altered_script(*fence), goes_red("seats are in use of|is refused: INSUFFICIENT_SEATS"):
         load.run()

@@ -28,5 +28,5 @@ class Slow:
         self._ledger = ledger
 
     def open_zone(self, *arguments: Any) -> Any:
-        time.sleep(0.03)
+        time.sleep(0.1)
         return self._ledger.open_zone(*arguments)
