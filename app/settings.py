@@ -86,6 +86,11 @@ class Settings:
     photograph_seconds: int = _integer(60, 1, 86_400)
     """Between two photographs of all zones in both stores (booking.redis_snapshots)."""
 
+    worker_metrics_bind: str | None = _text(
+        Regexp(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z", error="must be host:port")
+    )
+    """Where the worker answers Prometheus. None: nowhere."""
+
     max_body_bytes: int = _integer(65_536, 1_024, 16_777_216)
     """The largest body that is read. What we ask for fits into 1 KiB."""
     max_in_flight: int = _integer(4_000, 1, 1_000_000)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,6 +11,7 @@ from typing import Any
 from app.background import Every
 from app.domain.errors import Refusal
 from app.domain.limits import Rate
+from app.domain.model import LedgerBacklog, ShardBacklog
 from app.domain.ports import Log
 from app.services.audit import Audit
 from app.services.availability import Availability
@@ -143,6 +144,18 @@ class Wiring:
         is_open = self.rebuild()(shard)
         self.epochs.refresh()
         return is_open
+
+    def shard_backlog(self, shard: int) -> ShardBacklog:
+        """Raises `SERVICE_UNAVAILABLE`."""
+        return self.reservations.backlog(shard)
+
+    def ledger_backlog(self) -> LedgerBacklog:
+        """Raises `SERVICE_UNAVAILABLE`."""
+        return self.ledger.backlog()
+
+    def drifting_zones(self, limit: int) -> Sequence[tuple[str, str, int]]:
+        """(event, zone, seats), the farthest apart first. Raises `SERVICE_UNAVAILABLE`."""
+        return self.ledger.drifting_zones(limit)
 
     def close_shard(self, shard: int) -> None:
         """Stops it: whoever comes by rebuilds it. Raises `SERVICE_UNAVAILABLE`."""

@@ -67,6 +67,8 @@ def _status(stack: Stack) -> int:
     """0 when the system is ready, 1 when it is not."""
     for process in reversed(stack.processes):
         print(f"{process.name:<10} {_state(process):<16} {process.log}")
+    if stack.worker.running:
+        print(f"{stack.worker.metrics_url} tells the worker's figures")
     ready = stack.web.running and stack.web.ready()
     print(f"{stack.base_url}/readyz answers 200" if ready else "not ready")
     return 0 if ready else 1

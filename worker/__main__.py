@@ -10,6 +10,7 @@ from typing import Final
 from app.observability import configure_logging
 from app.settings import BadSetting, Settings
 from app.wiring import build_worker
+from worker import metrics
 from worker.process import LOOPS, Worker
 
 log = logging.getLogger("worker")
@@ -30,10 +31,16 @@ def main(arguments: list[str]) -> int:
         return 1
     stop = _stop_on_signal()
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
-    wiring = build_worker(settings)
+    wiring = build_worker(settings, metrics.observe_breaker)
     wiring.start()
     log.info("worker runs: %s", ", ".join(loop for loop in LOOPS if loop in loops))
     worker = Worker(wiring, loops, stop)
+    if settings.worker_metrics_bind:
+        try:
+            metrics.serve(settings.worker_metrics_bind, worker.figures())
+        except OSError as error:
+            print(f"WORKER_METRICS_BIND cannot be listened at: {error}.", file=sys.stderr)
+            return 1
     worker.wait()
     worker.end()
     wiring.close()

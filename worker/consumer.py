@@ -98,6 +98,7 @@ class Consumer:
         self._publisher = Publisher(broker, stop)
         self.idle_s = FIRST_IDLE_SECONDS
         self.done = 0
+        self.lag = 0
         self.poisoned = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -158,6 +159,7 @@ class _Life:
         self._stop = stop
         self._waiting = Waiting()
         self._uncommitted: dict[Any, int] = {}
+        self._read: dict[Any, int] = {}
         self._late_at = 0.0
         self._probe_at = time.monotonic() + PROBE_SECONDS
         self._idle_since = time.monotonic()
@@ -173,6 +175,7 @@ class _Life:
                     break
             self._commit()
             self._probe(bool(polled))
+            self._measure()
 
     def _work(self, partition: Any, records: Sequence[Record]) -> None:
         """All records of one partition, or those that can be handled now; the partition then waits with the rest."""
@@ -194,11 +197,12 @@ class _Life:
                 self._commit()
                 raise
             self._waiting.over(partition)
-            self._uncommitted[partition] = records[done - 1].offset + 1
+            self._uncommitted[partition] = self._read[partition] = records[done - 1].offset + 1
             records = records[done:]
 
     def _go_back(self, partition: Any, offset: int) -> bool:
         """The next poll brings the record at `offset` again; False if the partition is no longer ours."""
+        self._read[partition] = offset
         if partition not in self._consumer.assignment():
             return False
         self._consumer.seek(partition, offset)
@@ -227,6 +231,14 @@ class _Life:
             return
         self._uncommitted.clear()
         self._owner.reachable()
+
+    def _measure(self) -> None:
+        """How many records of our partitions are still to come, as far as the broker has told. Asks nobody."""
+        ours = self._consumer.assignment() or ()
+        # One that comes back has been read by somebody else meanwhile.
+        self._read = {partition: at for partition, at in self._read.items() if partition in ours}
+        ends = {partition: self._consumer.highwater(partition) or 0 for partition in self._read}
+        self._owner.lag = sum(max(0, ends[partition] - at) for partition, at in self._read.items())
 
     def _probe(self, heard: bool) -> None:
         """Committing where we are anyway is what only a member may do. Raises `NoLongerMember`."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 from app.wiring import Wiring
@@ -12,6 +13,7 @@ from worker.consumer import Consumer
 from worker.handlers import RecordReservations, SettleBookings
 from worker.log import KafkaLog
 from worker.loop import Threads
+from worker.metrics import Figures
 from worker.outage import Outage
 from worker.photographer import Photographer
 from worker.publisher import Publisher
@@ -39,6 +41,7 @@ class Worker:
         self._stop = stop
         self._kafka = Outage("Kafka")
         self._threads = Threads(stop, self._kafka)
+        self._consumers_by_name: dict[str, Consumer] = {}
         self._figures: dict[str, tuple[object, str]] = {}
         servers = wiring.settings.kafka_bootstrap_servers
         broker = Broker(servers, wiring.settings.shards, topics) if servers else None
@@ -80,8 +83,15 @@ class Worker:
             ("settler", topics.booking_events, topics.settler, settle),
         ):
             consumer = Consumer(name, broker, topic, group, handler, wiring.dead_letters, self._kafka, self._stop)
+            self._consumers_by_name[name] = consumer
             self._figures |= {f"{name}_records": (consumer, "done"), f"{name}_poison": (consumer, "poisoned")}
             self._threads.start(name, consumer.run)
+
+    def figures(self) -> Figures:
+        """For Prometheus."""
+        counts = {name: partial(getattr, *where) for name, where in self._figures.items()}
+        lags = {name: partial(getattr, consumer, "lag") for name, consumer in self._consumers_by_name.items()}
+        return Figures(self._wiring, self._wiring.shards, counts, lags)
 
     def wait(self) -> None:
         """Until the stop, with a sign of life a minute."""

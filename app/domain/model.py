@@ -193,6 +193,25 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardBacklog:
+    """What waits in a shard: entries of its outbox and the age of the oldest, how late the sweeper is, and pins."""
+
+    waiting: int
+    oldest_ms: int
+    overdue_ms: int
+    pins: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerBacklog:
+    """What waits in Postgres: public events and the age of the oldest, and dead letters."""
+
+    waiting: int
+    oldest_seconds: float
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """A zone in Postgres: its own figures, the sums of its bookings, and the sums that their history folds to."""
 

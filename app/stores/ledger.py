@@ -16,6 +16,7 @@ from app.domain.model import (
     Decision,
     Event,
     Learned,
+    LedgerBacklog,
     Pin,
     Registered,
     Seats,
@@ -137,6 +138,16 @@ class PostgresLedger:
     def catalogue(self, event_id: str | None = None) -> list[tuple[Event, list[Zone]]]:
         rows = self._postgres.rows("SELECT event, zones FROM booking.catalogue(p_event_id => %s)", [event_id])
         return [(Event(**event), [Zone(**zone) for zone in zones]) for event, zones in rows]
+
+    def backlog(self) -> LedgerBacklog:
+        (row,) = self._postgres.rows("SELECT waiting, oldest_seconds, dead_letters FROM booking.backlog()")
+        return LedgerBacklog(*row)
+
+    def drifting_zones(self, limit: int) -> Sequence[tuple[str, str, int]]:
+        rows = self._postgres.rows(
+            "SELECT event_id, zone_id, seats FROM booking.drifting_zones(p_limit => %s)", [limit]
+        )
+        return [(event_id, zone_id, seats) for event_id, zone_id, seats in rows]
 
     def record_snapshots(self, event_id: str, seats: Mapping[str, Seats]) -> int:
         zones = [{"event_id": event_id, "zone_id": zone_id, **asdict(each)} for zone_id, each in seats.items()]

@@ -19,6 +19,7 @@ from app.domain.model import (
     Registered,
     Seats,
     Seen,
+    ShardBacklog,
     Status,
     Swept,
 )
@@ -158,6 +159,12 @@ class RedisReservations:
         match reply := self._run("audit", shard, registered.highest_seq, zones, epoch=registered.epoch):
             case ["OK", done, wrong]:
                 return after + done, wrong
+        raise self._refusal(shard, reply)
+
+    def backlog(self, shard: int) -> ShardBacklog:
+        match reply := self._run("backlog", shard):
+            case ["OK", *figures]:
+                return ShardBacklog(*figures)
         raise self._refusal(shard, reply)
 
     def live(self, event_id: str, zone_id: str) -> LiveZone | None:

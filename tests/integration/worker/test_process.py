@@ -5,19 +5,32 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from app.domain.ids import shard_of_event
 from app.wiring import Wiring
 from dev.kafka import Kafka
 from dev.redis import Redis
 from dev.worker import Worker
 from tests.integration.worker.conftest import wait_until
-from tests.support.seats import Sale
+from tests.support.seats import Sale, reopen
 from tests.support.servers import environment
 
 Start = Callable[..., Worker]
 _numbers = itertools.count(1)
+
+
+def figures(worker: Worker) -> dict[str, float]:
+    """What the worker tells Prometheus now, by name and labels; nothing before it listens."""
+    try:
+        text = httpx.get(str(worker.metrics_url), trust_env=False, timeout=5).text
+    except httpx.ConnectError:
+        return {}
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value for sample in samples}
 
 
 @pytest.fixture
@@ -105,7 +118,7 @@ def test_without_kafka_the_worker_says_so_once_and_sweeps(sale: Sale, start: Sta
 
 
 def test_with_kafka_away_the_worker_says_so_in_one_line_and_still_ends_in_time(sale: Sale, start: Start) -> None:
-    worker = start(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    worker = start(KAFKA_BOOTSTRAP_SERVERS="192.0.2.1:9100")
     sale.reserve("ann")
     wait_until(lambda: says(worker, "Kafka is away"))
     time.sleep(8)
@@ -116,7 +129,7 @@ def test_with_kafka_away_the_worker_says_so_in_one_line_and_still_ends_in_time(s
 
 
 def test_with_every_store_away_the_worker_stays_and_still_ends_in_time(start: Start) -> None:
-    worker = start(DATABASE_URL="postgresql://holdfast@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1/0")
+    worker = start(DATABASE_URL="postgresql://holdfast@192.0.2.1:9100/none", REDIS_URL="redis://192.0.2.1:9100/0")
     time.sleep(5)
     assert worker.running
     status, seconds = stop(worker)
@@ -130,3 +143,34 @@ def test_a_setting_that_cannot_be_used_and_a_loop_that_does_not_exist_are_one_se
         assert worker._child.wait(20) in (1, 2)
         (line,) = worker.log.read_text().splitlines()
         assert sentence in line
+
+
+def test_the_figures_tell_what_waits_what_is_late_and_what_is_closed(start: Start, sale: Sale) -> None:
+    sale.reserve("ann", 2)
+    shard = shard_of_event(sale.event_id, len(sale.shop.shards))
+    worker = start("sweeper", PHOTOGRAPH_SECONDS="1")  # no relay: what is to be told waits
+    wait_until(lambda: figures(worker).get(f"holdfast_outbox_entries {shard}") == 1)
+    told = figures(worker)
+    assert told["holdfast_store_answered redis"] == told["holdfast_store_answered postgres"] == 1
+    assert told[f"holdfast_shard_closed {shard}"] == 0
+    assert 0 < told[f"holdfast_outbox_oldest_seconds {shard}"] < 60
+    assert "holdfast_worker_done_total expired" in told
+    wait_until(lambda: figures(worker).get(f"holdfast_drift_seats {sale.event_id} A") == 2)
+    relay = start("relay", "consumer")
+    wait_until(lambda: figures(relay).get(f"holdfast_outbox_entries {shard}") == 0)
+    wait_until(lambda: figures(worker).get(f"holdfast_drift_seats {sale.event_id} A") is None)
+    assert figures(relay)["holdfast_consumer_lag_records recorder"] == 0
+    assert figures(relay)["holdfast_worker_done_total entries_relayed"] >= 1
+    sale.shop.close_shard(shard)
+    assert figures(worker)[f"holdfast_shard_closed {shard}"] == 1
+    reopen(sale.shop)
+
+
+def test_a_place_for_metrics_that_cannot_be_had_stops_the_start_with_one_sentence(start: Start) -> None:
+    told = {}
+    for bind in ("192.0.2.1:9100", "nowhere"):
+        worker = start("sweeper", WORKER_METRICS_BIND=bind)
+        wait_until(lambda worker=worker: not worker.running)
+        told[bind] = worker.log.read_text().splitlines()[-1]
+    assert "WORKER_METRICS_BIND must be host:port" in told["nowhere"]
+    assert told["192.0.2.1:9100"].startswith("WORKER_METRICS_BIND cannot be listened at")
