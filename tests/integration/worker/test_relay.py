@@ -1,13 +1,16 @@
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 import pytest
 
 from app.domain.ids import shard_of_event
+from app.stores.ledger import PostgresLedger
 from tests.integration.worker.conftest import Line, wait_until
+from tests.support.controls import goes_red
 from tests.support.seats import Sale
 
 
@@ -26,6 +29,32 @@ class DiesBeforeAcknowledging:
 
     def acknowledge(self, *arguments: Any) -> None:
         raise Killed
+
+
+class Uncommitted:
+    """Postgres for a call whose transaction somebody else ends."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def rows(self, query: Any, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, parameters).fetchall()
+
+
+class RemembersTheHighest:
+    """The control: an outbox that is read with a cursor, which passes by what commits late."""
+
+    def __init__(self, outbox: Any) -> None:
+        self._outbox = outbox
+        self._highest = 0
+
+    def __getattr__(self, acknowledging: str) -> Any:
+        return getattr(self._outbox, acknowledging)
+
+    def read(self, limit: int) -> list[Any]:
+        rows = [row for row in self._outbox.read(limit) if row.id > self._highest]
+        self._highest = max((row.id for row in rows), default=self._highest)
+        return rows
 
 
 def reserve(sale: Sale, count: int) -> list[str]:
@@ -126,6 +155,40 @@ def ids_by_booking(records: Sequence[Any]) -> dict[str, list[str]]:
     for record in records:
         found.setdefault(record.key.decode(), []).append(dict(record.headers)["ce_id"].decode())
     return found
+
+
+def test_what_commits_after_a_later_row_was_told_is_still_told(
+    open_event: Callable[..., Sale], line: Line, database: str
+) -> None:
+    confirms_late(open_event, line, database, line.shop.ledger_outbox)
+
+
+def test_a_reader_that_remembers_the_highest_id_passes_it_by(
+    open_event: Callable[..., Sale], line: Line, database: str
+) -> None:
+    with goes_red("the confirmation that was committed late was never told"):
+        confirms_late(open_event, line, database, RemembersTheHighest(line.shop.ledger_outbox))
+
+
+def confirms_late(open_event: Callable[..., Sale], line: Line, database: str, outbox: Any) -> None:
+    """Two confirmations: the first takes the earlier id, and is committed once the second has been told."""
+    slow, quick = open_event(), open_event()
+    (first,), (second,) = reserve(slow, 1), reserve(quick, 1)
+    relay = line.row_relay(outbox)
+    told = relay.turn()  # of the zones that were opened
+    with psycopg.connect(database) as connection:
+        ledger = PostgresLedger(cast(Any, Uncommitted(connection)), len(line.shop.shards))
+        ledger.confirm_bookings([slow.shop.reservations.confirm(first, "user-0", None)])
+        quick.shop.confirm("user-0", second, None)
+        (later,) = line.shop.ledger_outbox.read(10)
+        told += relay.turn()
+    (earlier,) = line.shop.ledger_outbox.read(10)
+    assert (earlier.key, later.key) == (first, second)
+    assert earlier.id < later.id, "the later row was visible first"
+    told += relay.turn()
+    ids = ids_by_booking(line.read(line.topics.booking_events, told))
+    assert ids[second] == [f"{second}:confirmed"]
+    assert first in ids, "the confirmation that was committed late was never told"
 
 
 def test_a_relay_told_to_stop_ends_at_once(line: Line) -> None:
