@@ -9,7 +9,6 @@ from typing import Any
 from app.stores.recorder import PostgresRecorder
 from dev.worker import Worker
 from worker import consumer
-from worker.__main__ import main
 
 
 class DyingWorker(Worker):
@@ -62,6 +61,8 @@ def with_offsets_first() -> None:
 
 
 if __name__ == "__main__":
+    from worker.__main__ import main  # its metrics clash with those of the web process, in the tests' own process
+
     where, *loops = sys.argv[1:]
     {"after": after_the_commit, "within": within_the_batch, "offsets-first": with_offsets_first}[where]()
     sys.exit(main(loops))

@@ -1,0 +1,134 @@
+"""Everything at once: customers at 200 calls a second, and every five seconds a process that is killed or paused.
+
+Three minutes. `SEED=7 make faults ARGS="-k storm"` repeats the choices of a storm; what the system makes of them is
+never quite the same. `STORM_SECONDS` makes it longer.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.wiring import Wiring
+from dev.stack import Stack
+from dev.worker import Worker
+from tests.support import invariants, promises, servers
+from tests.support.buyers import Box, until
+from tests.support.seats import open_shop
+from tests.support.storm import Customers, Fault, Faults, killed, paused
+
+SECONDS = float(os.environ.get("STORM_SECONDS", "180"))
+RATE = 200
+EVENTS, CAPACITY, BETWEEN, LIMIT, HOLD_SECONDS = 4, 500, (440, 560), 12, 8
+CONFIRMED_AT_LEAST = 5_000 * SECONDS / 180
+HEALED_WITHIN_S = 30
+pytestmark = pytest.mark.timeout(SECONDS + 300)
+
+
+@dataclass
+class System:
+    stack: Stack
+    second: Worker
+    """Two workers at once are allowed to do all that one does."""
+    shop: Wiring
+
+    @property
+    def database(self) -> str:
+        return self.stack.settings["DATABASE_URL"]
+
+    def faults(self) -> list[Fault]:
+        stack = self.stack
+        workers = [(stack.worker, "worker"), (self.second, "worker 2")]
+        stores = [(stack.postgres, "postgres"), (stack.redis, "redis"), (stack.kafka, "kafka")]
+        return [
+            Fault("kill -9 one gunicorn worker", "web", self._kill_a_web_worker),
+            killed(stack.web),
+            paused(stack.web),
+            *(killed(worker, name) for worker, name in workers),
+            *(paused(worker, name, (1.0, 8.0)) for worker, name in workers),
+            *(killed(store, name) for store, name in stores),
+            *(paused(store, name) for store, name in stores),
+        ]
+
+    def _kill_a_web_worker(self, chance: random.Random) -> None:
+        psutil.Process(chance.choice(self.stack.web.worker_pids())).send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def system(session_directory: Path) -> Iterator[System]:
+    directory = session_directory / "storm"
+    given = {"AUTH_MODE": "gateway", "ADMIN_TOKEN": "admin-token-of-the-tests", "WEB_CONCURRENCY": "2"}
+    stack = Stack(directory, servers.environment(**given, PIN_LIMIT_SECONDS="5"))
+    stack.up()
+    second = Worker(directory / "worker-2", stack.settings)
+    second.start()
+    shop = open_shop(stack.settings["DATABASE_URL"], stack.settings["REDIS_URL"])
+    yield System(stack, second, shop)
+    shop.close()
+    second.stop()
+    stack.down()
+
+
+def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System) -> None:
+    seed = int(os.environ.get("SEED") or time.time())
+    print(f"SEED={seed}")
+    box = Box(system.stack.base_url)
+    terms = {"max_per_user": LIMIT, "hold_seconds": HOLD_SECONDS, "hold_seconds_max": 3 * HOLD_SECONDS}
+    customers = Customers(
+        base_url=box.base_url,
+        capacities={box.open_event(CAPACITY, **terms): CAPACITY for _ in range(EVENTS)},
+        between=BETWEEN,
+        rate=RATE,
+        seed=seed,
+    )
+    faults = Faults(system.faults(), seed)
+    healed = _weather(customers, faults)
+
+    record = customers.record
+    until(lambda: not system.shop.reconcile(None).findings, healed + HEALED_WITHIN_S - time.time(), "drift 0")
+    print(f"drift 0 after {time.time() - healed:.1f} s; struck: {dict(faults.struck)}")
+    for verb, outcomes in customers.outcomes().items():
+        print(f"{verb:>9}: {dict(outcomes.most_common())}")
+    print(f"confirmed: {len(record.confirmed())}")
+    assert len(record.confirmed()) >= CONFIRMED_AT_LEAST
+
+    for event_id in customers.capacities:
+        customers.buy_out(event_id)
+        seats = box.seats(event_id)
+        assert (seats["confirmed"], seats["held"], seats["available"]) == (seats["capacity"], 0, 0), seats
+    until(lambda: not _untold(system), 30, "everything is told")
+    invariants.each_of(
+        lambda: promises.only_honest_statuses(record),
+        lambda: promises.keys_have_one_effect(record),
+        lambda: promises.ends_are_final(record),
+        *(lambda e=e: promises.never_sold_twice(record, e, CAPACITY) for e in customers.capacities),  # type: ignore[misc]
+        *(lambda e=e: promises.limits_held(record, e, LIMIT) for e in customers.capacities),  # type: ignore[misc]
+        lambda: invariants.stores_agree(system.shop),
+        lambda: invariants.questions_find_nothing(system.database),
+        lambda: invariants.reservations_end_once(system.database),
+        lambda: invariants.answers_are_true(system.database, record),
+        lambda: invariants.transitions_are_told_once(system.database, system.stack.settings["KAFKA_BOOTSTRAP_SERVERS"]),
+    )
+
+
+def _weather(customers: Customers, faults: Faults) -> float:
+    """The storm itself; when its last fault was healed (seconds since the epoch)."""
+    with ThreadPoolExecutor(2) as pool:
+        calls, strikes = pool.submit(customers.run, SECONDS), pool.submit(faults.run, SECONDS)
+        strikes.result()
+        healed = time.time()
+        calls.result()
+    return healed
+
+
+def _untold(system: System) -> bool:
+    """Whether any outbox still holds something."""
+    shop = system.shop
+    return bool(shop.ledger_outbox.read(1)) or any(shop.outbox.read(shard, 1) for shard in shop.shards)

@@ -1,0 +1,133 @@
+"""The invariants of the two stores at rest, and of what was told, asked of real servers. Those of the clients' own
+history are in `promises`."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+from kafka import KafkaConsumer, TopicPartition
+
+from app.wiring import Wiring
+from dev.process import ROOT
+from tests.support.promises import Record
+from worker.topics import Topics
+
+_READ_SECONDS = 30
+SETTLED = ("confirmed", "cancelled", "released", "expired")
+"""The states that the public is told of."""
+
+
+def stores_agree(shop: Wiring) -> None:
+    """Invariants 1 and 3: nothing differs between Redis, the bookings and the history, and no seat is lost."""
+    report = shop.reconcile(None)
+    assert not report.findings, f"{len(report.findings)} differences, such as {report.findings[:3]}"
+    for counted, live in report.zones:
+        assert live is not None
+        name, held = f"{counted.event_id}/{counted.zone_id}", sum(live.quantities.values())
+        seats = shop.availability.zone(counted.event_id, counted.zone_id).seats
+        told = (seats.capacity, seats.confirmed, seats.held, seats.available)
+        true = (counted.capacity, counted.booked_confirmed, held, counted.capacity - counted.booked_confirmed - held)
+        assert told == true, f"{name}: Redis tells {told}, it should {true} (capacity, confirmed, held, available)"
+
+
+def questions_find_nothing(database: str, *but: str) -> None:
+    """Every question of `sql/reconcile`, as an operator would ask it."""
+    with psycopg.connect(database) as connection:
+        for path in sorted((ROOT / "sql" / "reconcile").glob("*.sql")):
+            if path.stem not in but:
+                found = connection.execute(path.read_bytes()).fetchmany(3)
+                assert not found, f"{path.stem} finds {found}"
+
+
+def reservations_end_once(database: str) -> None:
+    """Invariant 4: no booking has two ends. A rebuild may end what had ended before, unknown to Postgres."""
+    twice = _rows(
+        database,
+        "SELECT booking_id, array_agg(status || ' ' || cause ORDER BY epoch, version) FROM booking.booking_history "
+        "WHERE cause <> 'rebuild' GROUP BY booking_id HAVING count(*) FILTER (WHERE status IN ('released', 'expired', "
+        "'cancelled')) > 1 OR count(*) FILTER (WHERE status = 'confirmed') > 1",
+    )
+    assert not twice, f"ended twice: {twice[:3]}"
+
+
+def answers_are_true(database: str, record: Record) -> None:
+    """Invariant 5: what was answered is in Postgres, and what was refused for certain is not."""
+    rows = _rows(database, "SELECT booking_id::text, status, confirmation_code, idempotency_key FROM booking.bookings")
+    booked = {booking_id: (status, code) for booking_id, status, code, _ in rows}
+    codes = record.confirmed()
+    wrong: list[str] = []
+    for booking_id, calls in record.by_booking().items():
+        status, code = booked.get(booking_id, (None, None))
+        done = {call.verb for call in calls if call.done}
+        open_ = {call.verb for call in calls if not call.refused}
+        if "confirm" in done and (status not in _after("confirm", open_) or code != codes[booking_id]):
+            wrong.append(f"{booking_id} was confirmed as {codes[booking_id]} and is {status} {code}")
+        elif "confirm" not in open_ and status in ("confirmed", "cancelled"):
+            wrong.append(f"{booking_id} is {status} and nobody was answered so")
+        elif "release" in done and status != "released":
+            wrong.append(f"{booking_id} was released and is {status}")
+        elif "cancel" in done and status not in ("cancelled", "released"):
+            wrong.append(f"{booking_id} was cancelled and is {status}")
+    keys = {key for *_, key in rows if key}
+    may_be = {call.key for call in record.of("reserve") if not call.refused}
+    refused = {call.key for call in record.of("reserve") if call.refused and call.key} - may_be
+    wrong += [f"key {key} was refused and has a booking" for key in refused & keys]
+    assert not wrong, f"{len(wrong)} answers are not true, such as {wrong[:3]}"
+
+
+def transitions_are_told_once(database: str, bootstrap_servers: str, prefix: str = "") -> None:
+    """Invariant 9: a history row for each transition, one public event (by its id) for each end and confirmation."""
+    told = _told(bootstrap_servers, Topics(prefix).booking_events)
+    for booking_id, statuses in _rows(
+        database,
+        "SELECT booking_id::text, array_agg(DISTINCT status) FILTER (WHERE status = ANY (%s)) "
+        "FROM booking.booking_history GROUP BY booking_id",
+        list(SETTLED),
+    ):
+        expected = {f"{booking_id}:{status}" for status in statuses or ()}
+        found = set(told.pop(booking_id, ()))
+        assert found == expected, f"{booking_id} came to {sorted(expected)}, and {sorted(found)} was told"
+
+
+def _after(verb: str, also: set[str]) -> tuple[str, ...]:
+    return ("confirmed", "cancelled") if "cancel" in also else ("confirmed",)
+
+
+def _told(bootstrap_servers: str, topic: str) -> Mapping[str, set[str]]:
+    """The ids of the public events of each booking, from the log's beginning to its present end."""
+    told: defaultdict[str, set[str]] = defaultdict(set)
+    consumer: Any = KafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        consumer_timeout_ms=_READ_SECONDS * 1000,
+    )
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+        while any(consumer.position(each) < ends[each] for each in partitions):
+            for records in consumer.poll(500).values():
+                for each in records:
+                    headers = {name: value.decode() for name, value in each.headers}
+                    told[each.key.decode()].add(headers["ce_id"])
+    finally:
+        consumer.close()
+    return told
+
+
+def _rows(database: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(query.encode(), parameters or None).fetchall()
+
+
+def each_of(*checks: Callable[[], None]) -> None:
+    """All of them, so that a red storm tells all that is wrong."""
+    wrong: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except AssertionError as error:
+            wrong.append(str(error).splitlines()[0])
+    assert not wrong, "\n".join(wrong)
