@@ -153,9 +153,9 @@ def _capacity_changes(record: Record, event_id: str) -> list[tuple[float, Callab
     changes: list[tuple[float, Callable[[set[int]], set[int]]]] = []
     for call in record.of("capacity"):
         if call.event_id == event_id and not call.refused:
-            changes.append((call.sent, lambda may, new=call.quantity: may | {new}))  # type: ignore[misc]
+            changes.append((call.sent, lambda may, new=call.quantity: may | {new}))
             if call.done:
-                changes.append((call.answered, lambda may, new=call.quantity: {new}))  # type: ignore[misc]
+                changes.append((call.answered, lambda may, new=call.quantity: {new}))
     return changes
 
 

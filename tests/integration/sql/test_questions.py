@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from dev.process import ROOT
+from tests.support.invariants import QUESTIONS
 from tests.support.seats import Sale
 
-QUESTIONS = sorted(path.stem for path in (ROOT / "sql" / "reconcile").glob("*.sql"))
 _CONFIRMED = "WHERE event_id = %(event)s AND status = 'confirmed'"
 
 
