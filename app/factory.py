@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
 
 
 def _wired(settings: Settings) -> Startable:
-    return build(settings, metrics.observe_breaker)
+    return build(settings, (metrics.observe_breaker, metrics.observe_rebuild))
 
 
 class _Once:

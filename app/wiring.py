@@ -26,7 +26,7 @@ from app.services.list_bookings import ListBookings
 from app.services.look import Look
 from app.services.open_zone import OpenZone
 from app.services.photograph import Photograph
-from app.services.rebuild import Rebuild
+from app.services.rebuild import OnProgress, Rebuild
 from app.services.reconcile import Reconcile, Repairs
 from app.services.release import Release
 from app.services.reopen import Reopen
@@ -66,6 +66,7 @@ class Wiring:
 
     on_breaker: Callable[[str, bool], None] = lambda server, is_open: None
     """Told when a server has fallen silent for this process (True), and when it answers again."""
+    on_rebuild: OnProgress = lambda shard, step, count: None
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -133,7 +134,7 @@ class Wiring:
     def rebuild(self, event_log: Log | None = None) -> Rebuild:
         """The rebuild, with the log where Kafka is spoken."""
         reservations, ledger = self._rebuilding
-        return Rebuild(reservations, ledger, self.ledger.epochs, self.recorder, event_log)
+        return Rebuild(reservations, ledger, self.ledger.epochs, self.recorder, event_log, self.on_rebuild)
 
     def tail(self, since_ms: int | None) -> Tail:
         """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""
@@ -215,17 +216,18 @@ def _health(check: Callable[[], object]) -> str:
 
 
 OnBreaker = Callable[[str, bool], None]
+_UNWATCHED: tuple[OnBreaker, OnProgress] = (lambda server, is_open: None, lambda shard, step, count: None)
 
 
-def build(settings: Settings, on_breaker: OnBreaker = lambda server, is_open: None) -> Wiring:
+def build(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
     """For the web process and the CLI. Where gevent runs, a server that does not answer is given up in time."""
-    return Wiring(settings, time_limit(), reopens=True, on_breaker=on_breaker)
+    return Wiring(settings, time_limit(), reopens=True, on_breaker=watch[0], on_rebuild=watch[1])
 
 
-def build_worker(settings: Settings, on_breaker: OnBreaker = lambda server, is_open: None) -> Wiring:
+def build_worker(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
     """For the worker, which has nobody waiting: its batches may take longer than a request."""
     timeout_s = max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S)
-    return Wiring(settings, statement_timeout_s=timeout_s, on_breaker=on_breaker)
+    return Wiring(settings, statement_timeout_s=timeout_s, on_breaker=watch[0], on_rebuild=watch[1])
 
 
 _WORKER_TIMEOUT_S = 30

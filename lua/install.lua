@@ -4,7 +4,8 @@
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] the freeze's token
 -- ARGV[2] the coming epoch
--- ARGV[3] JSON [{kind: zone | user | reservation | key, ...}], as shard_image.sql writes it
+-- ARGV[3] zone | user | reservation | key: what the chunk is of; all zones come before any reservation
+-- ARGV[4] JSON [{...}], as shard_image.sql writes them, 500 at most
 --
 -- OK
 -- SERVICE_UNAVAILABLE lost (another rebuilder has taken over, or Redis forgot again)
@@ -17,32 +18,58 @@ if call("GET", tag .. ":freeze") ~= ARGV[1] then
 end
 local now = 0
 -- include: keys reservation facts idempotency
+local rows = cjson.decode(ARGV[4])
 
-local function install_reservation(r)
-  local name = zone_name(r.event, r.zone)
-  local user = user_key(r.event, r.user)
-  call("HINCRBY", zone_key(name), "held", r.quantity)
-  call("HINCRBY", user, "held", r.quantity)
-  call("HSET", user, r.booking, r.deadline)
-  if r.state == "pinned" then
-    call("ZADD", pins_key, r.pinned_at, r.booking)
-  else
-    call("ZADD", deadlines_key(name), r.deadline, r.booking .. ":" .. r.quantity)
-    call("ZADD", due_key, "LT", r.deadline, name)
-    call("HSET", zone_key(name), "due", call("ZSCORE", due_key, name))
-  end
-  call("SET", reservation_key(r.booking), pack(r))
+local function group(groups, name)
+  groups[name] = groups[name] or { held = 0, members = {} }
+  return groups[name]
 end
 
-for _, row in ipairs(cjson.decode(ARGV[3])) do
-  if row.kind == "zone" then
-    learn_zone(row)
-  elseif row.kind == "user" then
-    learn_user(row)
-  elseif row.kind == "reservation" then
-    install_reservation(row)
-  elseif row.kind == "key" then
-    remember(row.digest, row.keep_ms, row.fingerprint, row.booking, row, row.at)
+local function append(list, first, second)
+  list[#list + 1] = first
+  list[#list + 1] = second
+end
+
+-- What belongs to one key is written in one call: a chunk has many reservations of few zones.
+local function install_reservations()
+  local zones, users, at_rest = {}, {}, {}
+  for _, r in ipairs(rows) do
+    local name = zone_name(r.event, r.zone)
+    local zone, user = group(zones, name), group(users, user_key(r.event, r.user))
+    zone.held, user.held = zone.held + r.quantity, user.held + r.quantity
+    append(user.members, r.booking, r.deadline)
+    append(at_rest, reservation_key(r.booking), pack(r))
+    if r.state == "pinned" then
+      call("ZADD", pins_key, r.pinned_at, r.booking)
+    else
+      append(zone.members, r.deadline, r.booking .. ":" .. r.quantity)
+      zone.due = math.min(zone.due or r.deadline, r.deadline)
+    end
+  end
+  call("MSET", unpack(at_rest))
+  for key, user in pairs(users) do
+    call("HINCRBY", key, "held", user.held)
+    call("HSET", key, unpack(user.members))
+  end
+  for name, zone in pairs(zones) do
+    call("HINCRBY", zone_key(name), "held", zone.held)
+    if zone.due then
+      call("ZADD", deadlines_key(name), unpack(zone.members))
+      call("ZADD", due_key, "LT", zone.due, name)
+      call("HSET", zone_key(name), "due", call("ZSCORE", due_key, name))
+    end
+  end
+end
+
+if ARGV[3] == "zone" then
+  learn(rows, {})
+elseif ARGV[3] == "user" then
+  learn({}, rows)
+elseif ARGV[3] == "reservation" then
+  install_reservations()
+elseif ARGV[3] == "key" then
+  for _, key in ipairs(rows) do
+    remember(key.digest, key.keep_ms, key.fingerprint, key.booking, key, key.at)
   end
 end
 return { "OK" }

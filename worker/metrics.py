@@ -19,10 +19,20 @@ ZONES_TOLD: Final = 50
 _breaker_open = Gauge("holdfast_breaker_open", "Whether this server is silent for this process", ["server"])
 _breaker_changes = Counter("holdfast_breaker_changes_total", "Breakers opened and closed", ["server", "to"])
 
+_rebuild_rows = Gauge(
+    "holdfast_rebuild_rows",
+    "Of a shard's rebuild, under way or the last: entries recorded, rows of the image, rows installed",
+    ["shard", "step"],
+)
+
 
 def observe_breaker(server: str, is_open: bool) -> None:
     _breaker_open.labels(server).set(is_open)
     _breaker_changes.labels(server, "open" if is_open else "closed").inc()
+
+
+def observe_rebuild(shard: int, step: str, count: int) -> None:
+    _rebuild_rows.labels(str(shard), step).set(count)
 
 
 class Stores(Protocol):

@@ -34,6 +34,14 @@ _breaker_open = Gauge(
 )
 _breaker_changes = Counter("holdfast_breaker_changes_total", "Breakers opened and closed", ["server", "to"])
 
+# `mostrecent`: of all processes the one that was at it last.
+_rebuild_rows = Gauge(
+    "holdfast_rebuild_rows",
+    "Of a shard's rebuild, under way or the last: entries recorded, rows of the image, rows installed",
+    ["shard", "step"],
+    multiprocess_mode="mostrecent",
+)
+
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
     """One request. `route` is a template and a method is a known one: labels must not grow without bound."""
@@ -49,6 +57,10 @@ def observe_reserve(code: str) -> None:
 def observe_breaker(server: str, is_open: bool) -> None:
     _breaker_open.labels(server).set(is_open)
     _breaker_changes.labels(server, "open" if is_open else "closed").inc()
+
+
+def observe_rebuild(shard: int, step: str, count: int) -> None:
+    _rebuild_rows.labels(str(shard), step).set(count)
 
 
 def exposition() -> bytes:

@@ -1,6 +1,6 @@
 """The records that travel between floors. Times are Unix milliseconds, money is integer minor units."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -237,6 +237,24 @@ class LiveZone:
     version: int
     quantities: Mapping[str, int]
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a shard's image, all of one kind: JSON objects, as Postgres writes them and Redis reads them."""
+
+    kind: str
+    rows: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """All that Redis has to hold of a shard at `epoch`. `ended`: reservations that it has no room for."""
+
+    epoch: int
+    ended: int
+    rows: int
+    chunks: Iterator[Chunk]
 
 
 @dataclass(frozen=True, slots=True)

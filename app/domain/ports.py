@@ -1,18 +1,20 @@
 """What the services need of the outside. `app.stores` implements these; `app.wiring` joins them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 from app.domain.model import (
     Booking,
     Ceiling,
+    Chunk,
     Counted,
     Decision,
     Event,
     Extended,
     Happened,
     Held,
+    Image,
     Learned,
     LiveZone,
     Order,
@@ -66,7 +68,7 @@ class RebuildableReservations(Protocol):
     def is_open(self, shard: int, epoch: int) -> bool: ...
     def freeze(self, shard: int, token: str) -> str: ...
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]: ...
-    def install(self, shard: int, token: str, run_id: str, epoch: int, image: Iterable[Mapping[str, Any]]) -> None: ...
+    def install(self, shard: int, token: str, run_id: str, epoch: int, chunk: Chunk) -> None: ...
     def flip(self, shard: int, token: str, run_id: str, epoch: int) -> None: ...
 
 
@@ -117,7 +119,7 @@ class RebuildableLedger(Protocol):
     """Postgres, seen by the rebuild."""
 
     def rebuild_lock(self, shard: int) -> AbstractContextManager[bool]: ...
-    def shard_image(self, shard: int) -> tuple[int, Iterable[Mapping[str, Any]]]: ...
+    def shard_image(self, shard: int) -> Image: ...
 
 
 class Log(Protocol):

@@ -1,21 +1,27 @@
 """Both stores as the rebuild sees them (rule 3.7)."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
 
-from app.domain import idempotency
+import psycopg
+from psycopg.rows import TupleRow
+
 from app.domain.errors import refusal
+from app.domain.model import Chunk, Image
 from app.domain.ports import Entry
 from app.stores import keys
 from app.stores.lua import Redis
 from app.stores.outboxes import RedisOutbox
 from app.stores.postgres import Postgres
 
-_CHUNK: Final = 500
-"""Rows of the image, or entries of the outbox, at a time: such a script keeps Redis busy for some milliseconds."""
+_ROWS: Final = 250
+"""Rows of the image at a time: the script keeps Redis busy for some two milliseconds."""
+_ENTRIES: Final = 500
+"""Entries of the outbox at a time: one call of the recorder."""
 
 
 class RedisRebuilding:
@@ -51,16 +57,14 @@ class RedisRebuilding:
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
         """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as repeats."""
         after = None
-        while batch := self._outbox.read(shard, _CHUNK, after):
+        while batch := self._outbox.read(shard, _ENTRIES, after):
             yield batch
             after = batch[-1]["seq"]
 
-    def install(self, shard: int, token: str, run_id: str, epoch: int, image: Iterable[Mapping[str, Any]]) -> None:
-        """Fills the name space of `epoch`. Raises `SERVICE_UNAVAILABLE`, also when the server is not the one frozen."""
-        rows = iter(image)
-        while chunk := list(islice(rows, _CHUNK)):
-            text = json.dumps([_with_digest(row) for row in chunk])
-            self._last_steps("install", shard, run_id, token, str(epoch), text)
+    def install(self, shard: int, token: str, run_id: str, epoch: int, chunk: Chunk) -> None:
+        """A part of the name space of `epoch`. Raises `SERVICE_UNAVAILABLE`, also if the server was not frozen."""
+        rows = f"[{','.join(chunk.rows)}]"
+        self._last_steps("install", shard, run_id, token, str(epoch), chunk.kind, rows)
 
     def flip(self, shard: int, token: str, run_id: str, epoch: int) -> None:
         """Opens the shard at `epoch`. Raises `SERVICE_UNAVAILABLE`, also when the server is not the one frozen."""
@@ -91,12 +95,6 @@ def _is_old(key: str, epochs: Mapping[int, int]) -> bool:
     return epoch < epochs.get(shard, 0)
 
 
-def _with_digest(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    if row["kind"] != "key":
-        return row
-    return {**row, "digest": idempotency.digest(row["event"], row["user"], row["verb"], row["key"])}
-
-
 class PostgresRebuilding:
     """`timeout_s` bounds the image, seconds."""
 
@@ -112,11 +110,21 @@ class PostgresRebuilding:
             row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
             yield bool(row and row[0])
 
-    def shard_image(self, shard: int) -> tuple[int, Iterable[Mapping[str, Any]]]:
-        """Raises the epoch; answers it, and what Redis has to hold at it. Raises `SERVICE_UNAVAILABLE`."""
+    def shard_image(self, shard: int) -> Image:
+        """Raises the epoch; answers what Redis has to hold at it. Raises `SERVICE_UNAVAILABLE`.
+
+        All of it is here, and the epoch is committed, before the first row is installed: no second image can have the
+        same epoch."""
         with self._postgres.session(self._timeout_s) as connection:
             rows = connection.execute(
-                "SELECT kind, doc FROM booking.shard_image(p_shard => %s::smallint)", [shard]
-            ).fetchall()
-        (_, head), *image = rows
-        return head["epoch"], ({"kind": kind, **doc} for kind, doc in image)
+                "SELECT kind, doc::text FROM booking.shard_image(p_shard => %s::smallint)", [shard]
+            )
+        _, head = rows.fetchone() or ("", "{}")
+        return Image(**json.loads(head), rows=rows.rowcount - 1, chunks=_chunks(rows))
+
+
+def _chunks(rows: psycopg.Cursor[TupleRow]) -> Iterator[Chunk]:
+    """Decoded some at a time: where a process serves requests beside, none waits for all of them."""
+    while some := rows.fetchmany(_ROWS):
+        for kind, of_a_kind in groupby(some, key=itemgetter(0)):
+            yield Chunk(kind, [doc for _, doc in of_a_kind])

@@ -1,5 +1,6 @@
--- end_what_does_not_fit: ends those live reservations of a shard that its capacities and limits have no room for; the oldest
--- are kept, and whatever is past its deadline goes first (rule 3.7). Answers how many ended.
+-- end_what_does_not_fit: ends those live reservations of a shard that its capacities and limits have no room for. What has
+-- an open payment is kept before all others, then the oldest; whatever is past its deadline goes first (rule 3.7). Answers
+-- how many ended.
 -- Locks: the bookings that end. The caller holds the shard exclusively. Idempotent: yes. Raises: nothing.
 CREATE OR REPLACE FUNCTION booking.end_what_does_not_fit(p_shard smallint, p_epoch integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
@@ -21,6 +22,9 @@ BEGIN
         FROM (
             SELECT
                 b.booking_id, b.quantity, b.reserved_at, b.deadline <= clock_timestamp() AS due,
+                EXISTS (
+                    SELECT FROM payments AS p WHERE p.booking_id = b.booking_id AND p.state IN ('intent', 'pending')
+                ) AS paying,
                 z.capacity - z.confirmed_seats AS zone_room,
                 greatest(0, e.max_per_user - coalesce(u.confirmed_seats, 0)) AS user_room,
                 dense_rank() OVER (ORDER BY b.event_id, b.zone_id) AS zone_no,
@@ -35,7 +39,7 @@ BEGIN
         ) AS l
         -- Whoever fits with everybody else need not be walked through: that is nearly everybody.
         WHERE l.zone_wants > l.zone_room OR l.user_wants > l.user_room
-        ORDER BY l.due, l.reserved_at, l.booking_id
+        ORDER BY l.paying DESC, l.due, l.reserved_at, l.booking_id
     LOOP
         IF v_zone_seats[v_live.zone_no] + v_live.quantity <= v_live.zone_room
             AND v_user_seats[v_live.user_no] + v_live.quantity <= v_live.user_room

@@ -1,5 +1,6 @@
 -- settle_bookings: decides pins whose confirmation never came: CONFIRMED stays, anything else ends here, recorded before
--- Redis gives the seats back, so that a late confirm is refused (rule 3.3). UNDECIDED: the pin is of an older epoch.
+-- Redis gives the seats back, so that a late confirm is refused (rule 3.3). UNDECIDED: the pin is of an older epoch, or a
+-- payment for it is open.
 -- Locks: shards (shared), bookings, sorted. Idempotent: yes. Raises: 23503 for a zone that does not exist.
 CREATE OR REPLACE FUNCTION booking.settle_bookings(p_pins jsonb) RETURNS TABLE (
     booking_id uuid, outcome text, reason text, booking jsonb, zone jsonb, user_seats jsonb
@@ -9,6 +10,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
 DECLARE
     v_pin record;
     v_booking booking.bookings;
+    v_paying boolean;
 BEGIN
     PERFORM lock_shards(array_agg(p.shard)) FROM batch_of(p_pins) AS p;
     -- A reservation that has not been recorded yet gets its row here: a decision does not wait for the worker.
@@ -24,7 +26,10 @@ BEGIN
         ORDER BY p.booking_id
     LOOP
         SELECT b.* INTO v_booking FROM bookings AS b WHERE b.booking_id = v_pin.booking_id;
-        IF v_pin.epoch = v_pin.epoch_now AND v_booking.status = 'reserved' THEN
+        v_paying := v_booking.status = 'reserved' AND EXISTS (
+            SELECT FROM payments AS p WHERE p.booking_id = v_pin.booking_id AND p.state IN ('intent', 'pending')
+        );
+        IF v_pin.epoch = v_pin.epoch_now AND v_booking.status = 'reserved' AND NOT v_paying THEN
             UPDATE bookings AS b
             SET status = 'expired', version = greatest(b.version, v_pin.version) + 1, epoch = v_pin.epoch,
                 ended_at = clock_timestamp(), cause = 'unconfirmed'
@@ -36,7 +41,7 @@ BEGIN
         END IF;
         booking_id := v_pin.booking_id;
         outcome := CASE
-            WHEN v_pin.epoch <> v_pin.epoch_now THEN 'UNDECIDED'
+            WHEN v_pin.epoch <> v_pin.epoch_now OR v_paying THEN 'UNDECIDED'
             WHEN v_booking.status = 'confirmed' THEN 'CONFIRMED'
             ELSE 'ENDED'
         END;

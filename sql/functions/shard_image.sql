@@ -1,6 +1,7 @@
--- shard_image: raises the shard's epoch and answers all that Redis has to hold at it: {epoch}, zones, users, live
--- reservations, idempotency keys of 24 h. The image must fit: a release that never reached Postgres makes its reservation
--- live again while its seats may have been sold since, so what is past a capacity or a limit ends here (rule 3.7).
+-- shard_image: raises the shard's epoch and answers all that Redis has to hold at it, in this order: {epoch, ended}, zones,
+-- users, live reservations, idempotency keys of 24 h. The image must fit: a release that never reached Postgres makes its
+-- reservation live again while its seats may have been sold since, so what is past a capacity or a limit ends here. What
+-- has an open payment comes back pinned for it, under the next number (rule 3.7).
 -- Locks: shard, exclusive: waits for transactions under way and keeps new ones out, or a write between the image and the
 -- epoch would be lost; then the bookings that end. The caller holds the rebuild lock. Idempotent: no, each call is an epoch.
 -- Raises: nothing.
@@ -9,17 +10,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     v_epoch integer;
+    v_ended integer;
 BEGIN
     PERFORM pg_advisory_xact_lock(1, p_shard);
     UPDATE shards AS s SET epoch = s.epoch + 1, highest_seq = 0 WHERE s.shard = p_shard RETURNING s.epoch INTO v_epoch;
-    PERFORM end_what_does_not_fit(p_shard, v_epoch);
+    v_ended := end_what_does_not_fit(p_shard, v_epoch);
     INSERT INTO outbox (ce_id, type, key, shard, data)
     VALUES (
         'shard/' || p_shard || ':' || v_epoch, 'shard.rebuilt', p_shard::text, p_shard,
         jsonb_build_object('shard', p_shard, 'epoch', v_epoch)
     );
 
-    RETURN QUERY SELECT 'epoch', jsonb_build_object('epoch', v_epoch);
+    RETURN QUERY SELECT 'epoch', jsonb_build_object('epoch', v_epoch, 'ended', v_ended);
     RETURN QUERY
     SELECT 'zone', zone_facts(z)
     FROM events AS e JOIN zones AS z USING (event_id)
@@ -34,7 +36,10 @@ BEGIN
         'price', b.unit_price_minor, 'currency', b.currency, 'reserved_at', to_ms(b.reserved_at),
         'deadline', to_ms(b.deadline),
         'hold_until', to_ms(b.reserved_at) + e.hold_seconds_max::bigint * 1000,
-        'version', b.version, 'state', 'reserved', 'pin', b.void_pin, 'pinned_at', 0, 'payment', '',
+        'version', b.version, 'state', CASE WHEN p.booking_id IS NULL THEN 'reserved' ELSE 'pinned' END,
+        'pin', b.void_pin + CASE WHEN p.booking_id IS NULL THEN 0 ELSE 1 END,
+        'pinned_at', CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
+        'payment', coalesce(p.payment_id, ''),
         'key', coalesce(b.idempotency_key, ''), 'fingerprint', coalesce(k.fingerprint, ''), 'at', to_ms(b.reserved_at)
     )
     FROM bookings AS b
@@ -42,10 +47,11 @@ BEGIN
     LEFT JOIN idempotency_keys AS k
         ON (k.event_id, k.user_id, k.verb, k.key) = (b.event_id, b.user_id, 'reserve', b.idempotency_key)
         AND k.booking_id = b.booking_id
+    LEFT JOIN payments AS p ON p.booking_id = b.booking_id AND p.state IN ('intent', 'pending')
     WHERE b.shard = p_shard AND b.status = 'reserved';
     RETURN QUERY
     SELECT 'key', k.answer || jsonb_build_object(
-        'event', k.event_id, 'user', k.user_id, 'verb', k.verb, 'key', k.key, 'fingerprint', k.fingerprint,
+        'digest', idempotency_digest(k.event_id, k.user_id, k.verb, k.key), 'fingerprint', k.fingerprint,
         'booking', k.booking_id,
         'keep_ms', greatest(
             1, ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint

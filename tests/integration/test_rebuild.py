@@ -3,6 +3,7 @@
 The fault of each test is in its name; the server is a real one that is emptied, restarted or edited."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -149,6 +150,24 @@ def test_the_highest_seq_starts_anew_with_each_epoch(sale: Sale) -> None:
     assert [f"{epoch}-{seq}" for epoch, seq in rows] == [entry["seq"]]
 
 
+def test_a_rebuild_tells_how_far_it_is(sale: Sale, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(9):
+        sale.reserve(f"user-{n}", idempotency_key="k")
+    sale.record()
+    sale.shop.release("user-0", sale.reserve("user-0").booking.booking_id)
+    told: list[tuple[int, str, int]] = []
+    rebuild = replace(sale.shop.rebuild(), on_progress=lambda *progress: told.append(progress))
+    shard = _shard(sale)
+    sale.shop.close_shard(shard)
+    with caplog.at_level("INFO", "app.services.rebuild"):
+        rebuild(shard)
+    # A created and a released of the outbox; zones, reservations and keys, of this event and of others in its shard.
+    (rows,) = [count for _, step, count in told if step == "image"]
+    assert {(shard, "recorded", 2), (shard, "image", rows), (shard, "installed", rows)} <= set(told)
+    assert rows >= 19
+    assert f"with {rows} rows; 0 reservations ended for want of room" in caplog.text
+
+
 def test_one_rebuilds_at_a_time(sale: Sale) -> None:
     _forget_everything(sale)
     _, ledger = sale.shop._rebuilding
@@ -168,11 +187,11 @@ def test_a_rebuilder_that_was_overtaken_cannot_open_the_shard(sale: Sale) -> Non
     reservations, ledger = sale.shop._rebuilding
     shard = _shard(sale)
     run_id = reservations.freeze(shard, "slow")
-    epoch, image = ledger.shard_image(shard)
+    image = ledger.shard_image(shard)
     reservations.freeze(shard, "quick")
     for last_step in (
-        lambda: reservations.install(shard, "slow", run_id, epoch, image),
-        lambda: reservations.flip(shard, "slow", run_id, epoch),
+        lambda: reservations.install(shard, "slow", run_id, image.epoch, next(image.chunks)),
+        lambda: reservations.flip(shard, "slow", run_id, image.epoch),
     ):
         sale.refused("SERVICE_UNAVAILABLE", last_step)
     sale.refused("SERVICE_UNAVAILABLE", sale.reserve)
@@ -182,7 +201,7 @@ def test_a_rebuilder_does_not_open_a_server_that_it_did_not_freeze(sale: Sale) -
     reservations, ledger = sale.shop._rebuilding
     shard = _shard(sale)
     reservations.freeze(shard, "token")
-    epoch, _ = ledger.shard_image(shard)
+    epoch = ledger.shard_image(shard).epoch
     refused = sale.refused("SERVICE_UNAVAILABLE", reservations.flip, shard, "token", "another-run-id", epoch)
     assert "restarted" in refused.detail
 
