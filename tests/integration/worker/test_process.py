@@ -5,10 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.ids import shard_of_event
 from app.wiring import Wiring
@@ -16,21 +14,12 @@ from dev.kafka import Kafka
 from dev.redis import Redis
 from dev.worker import Worker
 from tests.integration.worker.conftest import wait_until
+from tests.support.figures import figures
 from tests.support.seats import Sale, reopen
 from tests.support.servers import environment
 
 Start = Callable[..., Worker]
 _numbers = itertools.count(1)
-
-
-def figures(worker: Worker) -> dict[str, float]:
-    """What the worker tells Prometheus now, by name and labels; nothing before it listens."""
-    try:
-        text = httpx.get(str(worker.metrics_url), trust_env=False, timeout=5).text
-    except httpx.ConnectError:
-        return {}
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value for sample in samples}
 
 
 @pytest.fixture
