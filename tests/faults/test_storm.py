@@ -10,20 +10,17 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from app.domain.errors import Refusal
-from app.wiring import Wiring
 from dev.stack import Stack
 from dev.worker import Worker
-from tests.support import invariants, promises, servers
-from tests.support.buyers import Box, until
-from tests.support.seats import open_shop
+from tests.support import invariants, promises
+from tests.support.buyers import until
 from tests.support.storm import Customers, Fault, Faults, killed, paused
+from tests.support.system import System, running
 
 SECONDS = float(os.environ.get("STORM_SECONDS", "180"))
 RATE = 200
@@ -33,54 +30,42 @@ HEALED_WITHIN_S = 30
 pytestmark = pytest.mark.timeout(SECONDS + 300)
 
 
-@dataclass
-class System:
-    stack: Stack
-    second: Worker
-    """Two workers at once are allowed to do all that one does."""
-    shop: Wiring
-
-    @property
-    def database(self) -> str:
-        return self.stack.settings["DATABASE_URL"]
-
-    def faults(self) -> list[Fault]:
-        stack = self.stack
-        workers = [(stack.worker, "worker"), (self.second, "worker 2")]
-        stores = [(stack.postgres, "postgres"), (stack.redis, "redis"), (stack.kafka, "kafka")]
-        return [
-            Fault("kill -9 one gunicorn worker", "web", self._kill_a_web_worker),
-            killed(stack.web),
-            paused(stack.web),
-            *(killed(worker, name) for worker, name in workers),
-            *(paused(worker, name, (1.0, 8.0)) for worker, name in workers),
-            *(killed(store, name) for store, name in stores),
-            *(paused(store, name) for store, name in stores),
-        ]
-
-    def _kill_a_web_worker(self, chance: random.Random) -> None:
-        psutil.Process(chance.choice(self.stack.web.worker_pids())).send_signal(signal.SIGKILL)
+@pytest.fixture(scope="module")
+def system(session_directory: Path) -> Iterator[System]:
+    with running(session_directory / "storm", PIN_LIMIT_SECONDS="5") as system:
+        yield system
 
 
 @pytest.fixture(scope="module")
-def system(session_directory: Path) -> Iterator[System]:
-    directory = session_directory / "storm"
-    given = {"AUTH_MODE": "gateway", "ADMIN_TOKEN": "admin-token-of-the-tests", "WEB_CONCURRENCY": "2"}
-    stack = Stack(directory, servers.environment(**given, PIN_LIMIT_SECONDS="5"))
-    stack.up()
-    second = Worker(directory / "worker-2", stack.settings)
-    second.start()
-    shop = open_shop(stack.settings["DATABASE_URL"], stack.settings["REDIS_URL"])
-    yield System(stack, second, shop)
-    shop.close()
-    second.stop()
-    stack.down()
+def second(system: System) -> Iterator[Worker]:
+    """Two workers at once are allowed to do all that one does."""
+    worker = Worker(system.stack.directory / "worker-2", system.stack.settings)
+    worker.start()
+    yield worker
+    worker.stop()
 
 
-def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System) -> None:
+def _faults(stack: Stack, second: Worker) -> list[Fault]:
+    def kill_a_web_worker(chance: random.Random) -> None:
+        psutil.Process(chance.choice(stack.web.worker_pids())).send_signal(signal.SIGKILL)
+
+    workers = [(stack.worker, "worker"), (second, "worker 2")]
+    stores = [(stack.postgres, "postgres"), (stack.redis, "redis"), (stack.kafka, "kafka")]
+    return [
+        Fault("kill -9 one gunicorn worker", "web", kill_a_web_worker),
+        killed(stack.web),
+        paused(stack.web),
+        *(killed(worker, name) for worker, name in workers),
+        *(paused(worker, name, (1.0, 8.0)) for worker, name in workers),
+        *(killed(store, name) for store, name in stores),
+        *(paused(store, name) for store, name in stores),
+    ]
+
+
+def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System, second: Worker) -> None:
     seed = int(os.environ.get("SEED") or time.time())
     print(f"SEED={seed}")
-    box = Box(system.stack.base_url)
+    box = system.box
     terms = {"max_per_user": LIMIT, "hold_seconds": HOLD_SECONDS, "hold_seconds_max": 3 * HOLD_SECONDS}
     customers = Customers(
         base_url=box.base_url,
@@ -89,11 +74,11 @@ def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System) -> None:
         rate=RATE,
         seed=seed,
     )
-    faults = Faults(system.faults(), seed)
+    faults = Faults(_faults(system.stack, second), seed)
     healed = _weather(customers, faults)
 
     record = customers.record
-    until(lambda: _agreed(system.shop), healed + HEALED_WITHIN_S - time.time(), "drift 0")
+    until(system.agreed, healed + HEALED_WITHIN_S - time.time(), "drift 0")
     print(f"drift 0 after {time.time() - healed:.1f} s; struck: {dict(faults.struck)}")
     for verb, outcomes in customers.outcomes().items():
         print(f"{verb:>9}: {dict(outcomes.most_common())}")
@@ -104,7 +89,7 @@ def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System) -> None:
         customers.buy_out(event_id)
         seats = box.seats(event_id)
         assert (seats["confirmed"], seats["held"], seats["available"]) == (seats["capacity"], 0, 0), seats
-    until(lambda: not _untold(system), 30, "everything is told")
+    until(system.all_told, 30, "everything is told")
     assert len(record.confirmed()) >= CONFIRMED_AT_LEAST, f"only {len(record.confirmed())} confirmed"
     invariants.each_of(
         lambda: promises.only_honest_statuses(record),
@@ -128,19 +113,3 @@ def _weather(customers: Customers, faults: Faults) -> float:
         healed = time.time()
         calls.result()
     return healed
-
-
-def _agreed(shop: Wiring) -> bool:
-    """Whether the stores can be compared, and do not differ."""
-    try:
-        return not shop.reconcile(None).findings
-    except Refusal as refused:
-        if refused.kind.code != "SERVICE_UNAVAILABLE":
-            raise
-        return False
-
-
-def _untold(system: System) -> bool:
-    """Whether any outbox still holds something."""
-    shop = system.shop
-    return bool(shop.ledger_outbox.read(1)) or any(shop.outbox.read(shard, 1) for shard in shop.shards)
