@@ -118,7 +118,16 @@ class Settings:
     admin_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
     """Admits to /admin in both modes. None: only a token with the scope or role `admin` does."""
 
-    payments: Literal["none"] = _text(OneOf(["none"], error="must be `none`, the only one known"), default="none")
+    payments: Literal["none", "http"] = _text(OneOf(["none", "http"]), default="none")
+    """Who takes the money. `none`: whoever confirms has paid, and `payment_id` is recorded as proof. `http`: a provider
+    that speaks the protocol of docs/payments.md."""
+    payments_url: str | None = _text(Regexp(r"https?://[^\s?#]+\Z", error="must begin with http:// or https://"))
+    payments_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
+    """What we show to the provider, as a bearer token."""
+    payment_timeout_ms: int = _integer(3_000, 10, 10_000)
+    """For a provider's whole answer. Then confirm says 202, and the worker goes on asking."""
+    payment_bound_seconds: int = _integer(120, 1, 86_400)
+    """How long a payment's outcome may be unknown before it is given up: its seats are free again."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _text(
         OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO"
     )
@@ -138,13 +147,14 @@ class Settings:
             raise BadSetting(_first_sentence(cast("dict[str, Any]", error.messages))) from None
         settings = settings._with_key_file()
         settings._check_identity()
+        settings._check_payments()
         return settings
 
     def secrets(self) -> list[str]:
         """The values that must not show in any log."""
         passwords = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
-        known = [self.jwt_secret, self.admin_token, *passwords, *(unquote(p) for p in passwords if p)]
-        return [secret for secret in known if secret]
+        known = [self.jwt_secret, self.admin_token, self.payments_token]
+        return [secret for secret in (*known, *passwords, *(unquote(p) for p in passwords if p)) if secret]
 
     def _with_key_file(self) -> "Settings":
         """The same with the text of the key in place of `@/path`."""
@@ -174,6 +184,10 @@ class Settings:
             raise BadSetting(f"ADMIN_TOKEN must have at least {_ADMIN_TOKEN_CHARACTERS} characters in production.")
         if self.auth_mode == "gateway" and not self.admin_token:
             raise BadSetting("ADMIN_TOKEN must be set where AUTH_MODE is gateway: nothing else admits to /admin.")
+
+    def _check_payments(self) -> None:
+        if self.payments == "http" and not self.payments_url:
+            raise BadSetting("PAYMENTS_URL must be set where PAYMENTS is http.")
 
 
 _SCHEMA: Final = Schema.from_dict({f.name.upper(): f.metadata["parse"] for f in fields(Settings)})(unknown=EXCLUDE)

@@ -25,6 +25,7 @@ from app.services.inventory import Inventory
 from app.services.list_bookings import ListBookings
 from app.services.look import Look
 from app.services.open_zone import OpenZone
+from app.services.pay import Pay
 from app.services.photograph import Photograph
 from app.services.rebuild import OnProgress, Rebuild
 from app.services.reconcile import Reconcile, Repairs
@@ -42,6 +43,8 @@ from app.stores.ledger import PostgresLedger
 from app.stores.limits import RedisLimits
 from app.stores.lua import Redis
 from app.stores.outboxes import LedgerOutbox, RedisOutbox
+from app.stores.payments import provider_of
+from app.stores.payments.attempts import PostgresPayments
 from app.stores.postgres import Postgres
 from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
@@ -49,6 +52,8 @@ from app.stores.reservations import RedisReservations
 
 log = logging.getLogger(__name__)
 _EPOCHS_PERIOD_S = 1.0
+_STORES_TIME_MS = 2_000
+"""What both stores may take together, beside the provider, for one step of a payment."""
 TimeLimit = Callable[[float], AbstractContextManager[Any]]
 
 
@@ -96,7 +101,23 @@ class Wiring:
             self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self._met_closed
         )
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
-        self.confirm = Confirm(self.reservations, self.ledger, settings.shards)
+        provider = provider_of(settings)
+        self.payments = PostgresPayments(self.postgres)
+        self.pay = (
+            Pay(
+                provider,
+                self.payments,
+                self.reservations,
+                settings.shards,
+                bound_ms=settings.payment_bound_seconds * 1000,
+                lease_ms=2 * settings.payment_timeout_ms + _STORES_TIME_MS,
+            )
+            if provider
+            else None
+        )
+        self.confirm = Confirm(
+            self.reservations, self.ledger, settings.shards, self.pay, settings.payment_timeout_ms + _STORES_TIME_MS
+        )
         self.release = Release(self.reservations, self.ledger)
         self.cancel = Cancel(self.reservations, self.ledger, settings.shards)
         self.extend = Extend(self.reservations, self.ledger)

@@ -24,7 +24,10 @@ end
 -- Neither ends by time: Postgres is asked about the pins (rule 3.3), and voids the ceilings first (rule 3.8).
 local since = now - tonumber(ARGV[4])
 local overdue, ceilings = {}, {}
-for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do
+-- Those that wait for a payment must not hide the others: where there are too many, another window each time.
+local count = call("ZCOUNT", pins_key, "-inf", since)
+local first = count > PINS_LIMIT and now % (count - PINS_LIMIT + 1) or 0
+for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT", first, PINS_LIMIT)) do
   local r = load_live(booking)
   if r then
     overdue[#overdue + 1] = facts(booking, r)

@@ -19,12 +19,13 @@ from worker.photographer import Photographer
 from worker.publisher import Publisher
 from worker.rebuilder import Rebuilder
 from worker.relay import LogRelay, RowRelay
+from worker.saga import Saga
 from worker.sweeper import Sweeper
 from worker.topics import Topics
 
 log = logging.getLogger(__name__)
 
-LOOPS: Final = ("relay", "consumer", "sweeper", "rebuilder")
+LOOPS: Final = ("relay", "consumer", "sweeper", "rebuilder", "saga")
 NEED_KAFKA: Final = frozenset({"relay", "consumer"})
 # Leaves a second for closing the pools before the process is ended anyway.
 GRACE_SECONDS: Final = 3.5
@@ -59,6 +60,10 @@ class Worker:
             self._threads.start("auditor", Auditor(checks, wiring.shards, wiring.settings.audit_seconds).run)
             period_s = wiring.settings.photograph_seconds
             self._threads.start("photographer", Photographer(wiring.photograph, period_s).run)
+        if "saga" in loops and wiring.pay:
+            saga = Saga(wiring.pay)
+            self._figures["payment_steps"] = (saga, "steps")
+            self._threads.start("saga", saga.run)
         if "rebuilder" in loops:
             event_log = KafkaLog(broker) if broker else None
             rebuild = wiring.rebuild(event_log)

@@ -1,10 +1,11 @@
 """What answers look like. These schemas only document; `present` writes the answers, and a test compares the two."""
 
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import Schema, fields
 
 from app.api.fields import ID_PATTERN, about
+from app.domain import model
 from app.services.reconcile import WHY
 
 _MONEY = "^[0-9]+(\\.[0-9]+)?$"
@@ -95,6 +96,10 @@ class Count(Schema):
     remaining = _count("Seats that may still be reserved", 5)
 
 
+class PaymentState(Schema):
+    state = _text("Where the latest attempt to pay stands", "pending", enum=list(get_args(model.PaymentState)))
+
+
 class Booking(_Seats):
     """Members without a value are left out."""
 
@@ -108,6 +113,7 @@ class Booking(_Seats):
     payment_id = _text("As given to confirm", "pay_8231", required=False)
     ended_at = _instant("When it was released, cancelled, or expired", "2026-08-01T08:10:00.104Z", required=False)
     cause = _text("Why it ended", "deadline", required=False)
+    payment = fields.Nested(PaymentState, metadata=about("Absent where no provider was ever asked"))
 
 
 class Page(Schema):

@@ -33,8 +33,8 @@ def reserve(order: Order, *, user: str) -> Held:
 
 
 @blueprint.route("POST", "/bookings/<booking_id>/confirm", parameters=[BOOKING])
-@blueprint.answers(present.confirmed, {200: answers.Confirmed})
-@refuses("RESERVATION_NOT_FOUND", "ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS")
+@blueprint.answers(present.confirmed, {200: answers.Confirmed, 202: answers.Booking})
+@refuses("RESERVATION_NOT_FOUND", "ALREADY_CONFIRMED", "CONFIRMATION_IN_PROGRESS", "PAYMENT_DECLINED")
 @refuses("INSUFFICIENT_SEATS", "MAX_TICKETS_EXCEEDED", "SERVICE_UNAVAILABLE")
 @for_user
 @known_ids
@@ -43,7 +43,9 @@ def reserve(order: Order, *, user: str) -> Held:
 def confirm(payment_id: str | None, *, user: str, booking_id: str) -> Booking:
     """Turn a reservation into a booking
 
-    Its 200 is durable. Asked again with the same payment it answers the same.
+    Its 200 is durable. Asked again with the same payment it answers the same. 202: the payment provider's word is
+    still to come, and the seats cannot expire until then; ask again with the same payment, or look at `payment.state`.
+    After a 402 another payment may be tried until the deadline.
     """
     return wired().confirm(user, booking_id, payment_id)
 

@@ -30,6 +30,8 @@ def reserved(held: Held) -> Answer:
 
 
 def confirmed(booking: Booking) -> Answer:
+    if booking.status == "reserved":
+        return Answer(_booking(booking), 202)  # the provider's word is still to come
     return Answer(_without_none({**_seats(booking), **_confirmation(booking)}))
 
 
@@ -51,6 +53,7 @@ def _booking(booking: Booking) -> Json:
         **_confirmation(booking),
         "ended_at": _instant_or_none(booking.ended_at_ms),
         "cause": booking.cause,
+        "payment": {"state": booking.payment_state} if booking.payment_state else None,
     }
     return _without_none(body)
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Status = Literal["reserved", "confirmed", "released", "expired", "cancelled"]
+PaymentState = Literal[
+    "intent", "pending", "captured", "declined", "failed", "voiding", "voided", "refunding", "refunded"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Booking:
     payment_id: str | None = None
     ended_at_ms: int | None = None
     cause: str | None = None
+    payment_state: PaymentState | None = None
+    """Of the latest attempt to pay for it; None where there was none, or where nobody asked Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,15 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Redis knows of one reservation. `pinned`: Postgres may have decided already and must be asked."""
+    """What Redis knows of one reservation. `pinned`: Postgres may have decided already and must be asked. `pins`: how
+    often it was pinned; more than never, and Postgres may know of a payment."""
 
     booking: Booking
     pinned: bool
     expires_in_ms: int
     at_ms: int
     """When its latest transition was made."""
+    pins: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +160,8 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Postgres' word on one pin. `outcome` is CONFIRMED, ENDED, UNDECIDED or a refusal's code; `reason` says which end,
-    `booking` is the row that decides."""
+    """Postgres' word on one pin. `outcome` is CONFIRMED, ENDED, UNDECIDED, VOIDED, OPEN, PENDING or a refusal's code;
+    `reason` says which end, `booking` is the row that decides."""
 
     booking_id: str
     outcome: str

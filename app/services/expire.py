@@ -25,7 +25,12 @@ class Expire:
 
     def settle(self, shard: int, pins: Sequence[Pin]) -> None:
         """Has Postgres decide them, and closes in Redis what is decided. Raises `SERVICE_UNAVAILABLE`."""
-        decided = [d for d in self.ledger.settle_bookings(pins) if d.outcome in ("CONFIRMED", "ENDED")]
+        decisions = self.ledger.settle_bookings(pins)
+        decided = [d for d in decisions if d.outcome in ("CONFIRMED", "ENDED")]
+        void = {d.booking_id for d in decisions if d.outcome == "VOIDED"}
+        for pin in pins:
+            if pin.booking.booking_id in void:
+                self.reservations.unpin(pin.booking.booking_id, pin.number)
         self.reservations.settle(
             shard,
             [d.booking_id for d in decided if d.outcome == "CONFIRMED"],

@@ -1,6 +1,6 @@
 """get: one booking, whichever store knows it best: a final state in Postgres wins, else Redis (rule 3.10)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.errors import Refusal, refusal
 from app.domain.model import Booking
@@ -20,10 +20,14 @@ class Get:
             if refused.kind.code not in ("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE"):
                 raise
             return self._final(user_id, booking_id, refused)
-        if seen.booking.status == "reserved" and not seen.pinned:
-            return seen.booking  # not pinned: no final state can exist
+        if seen.booking.status == "reserved" and not seen.pins:
+            return seen.booking  # never pinned: no final state can exist, and no payment
         recorded = self.ledger.get_booking(booking_id)
-        return recorded if recorded and recorded.status != "reserved" else seen.booking
+        if recorded is None:
+            return seen.booking
+        if recorded.status == "reserved":
+            return replace(seen.booking, payment_state=recorded.payment_state)
+        return recorded
 
     def _final(self, user_id: str, booking_id: str, refused: Refusal) -> Booking:
         """Redis does not know it, or cannot say. A bare `reserved` of Postgres is not passed on: it may have ended."""

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from app.domain import money
@@ -26,6 +24,7 @@ from app.domain.model import (
     Zone,
 )
 from app.stores.postgres import Postgres
+from app.stores.rows import decision_of, pins_of
 
 
 class PostgresLedger:
@@ -37,17 +36,17 @@ class PostgresLedger:
         rows = self._postgres.rows(
             "SELECT booking_id::text, outcome, reason, booking, zone, user_seats "
             "FROM booking.confirm_bookings(p_pins => %s)",
-            [_pins(pins)],
+            [pins_of(pins)],
         )
-        return [_decision(row) for row in rows]
+        return [decision_of(row) for row in rows]
 
     def settle_bookings(self, pins: Sequence[Pin]) -> Sequence[Decision]:
         rows = self._postgres.rows(
             "SELECT booking_id::text, outcome, reason, booking, zone, user_seats "
             "FROM booking.settle_bookings(p_pins => %s)",
-            [_pins(pins)],
+            [pins_of(pins)],
         )
-        return [_decision(row) for row in rows]
+        return [decision_of(row) for row in rows]
 
     def get_booking(self, booking_id: str) -> Booking | None:
         if not is_booking_id(booking_id):
@@ -102,7 +101,7 @@ class PostgresLedger:
             "FROM booking.cancel_booking(p_booking_id => %s, p_user_id => %s, p_reason => %s)",
             [booking_id, user_id, reason],
         )
-        return _decision(row)
+        return decision_of(row)
 
     def list_bookings(
         self, user_id: str, event_id: str | None, status: Status | None, before: str | None, limit: int
@@ -196,34 +195,3 @@ class PostgresLedger:
 
     def epochs(self) -> Mapping[int, int]:
         return dict(self._postgres.rows("SELECT shard, epoch FROM booking.epochs()"))
-
-
-def _decision(row: TupleRow) -> Decision:
-    booking_id, outcome, reason, booking, zone, user = row
-    learned = Learned((zone,) if zone else (), (user,) if user else ())
-    return Decision(booking_id, outcome, Booking(**booking) if booking else None, reason, learned)
-
-
-def _pins(pins: Sequence[Pin]) -> Jsonb:
-    return Jsonb([_pin(pin) for pin in pins])
-
-
-def _pin(pin: Pin) -> dict[str, Any]:
-    booking = pin.booking
-    return {
-        "booking_id": booking.booking_id,
-        "event_id": booking.event_id,
-        "zone_id": booking.zone_id,
-        "user_id": booking.user_id,
-        "quantity": booking.quantity,
-        "unit_price_minor": booking.unit_price_minor,
-        "currency": booking.currency,
-        "reserved_at_ms": booking.reserved_at_ms,
-        "deadline_ms": booking.deadline_ms,
-        "version": booking.version,
-        "idempotency_key": pin.idempotency_key,
-        "fingerprint": pin.fingerprint,
-        "epoch": pin.epoch,
-        "pin": pin.number,
-        "payment_id": pin.payment_id,
-    }

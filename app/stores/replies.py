@@ -55,7 +55,7 @@ def booking(facts: list[Any]) -> Booking:
 
 def seen(facts: list[Any], now: int) -> Seen:
     told = booking(facts)
-    return Seen(told, facts[10] == "pinned", max(0, told.deadline_ms - now), at_ms=facts[15])
+    return Seen(told, facts[10] == "pinned", max(0, told.deadline_ms - now), at_ms=facts[15], pins=facts[11])
 
 
 def ceiling(name: str, epoch: int, number: int) -> Ceiling:

@@ -92,6 +92,14 @@ class RedisReservations:
                 return replies.pin(facts, epoch)
         raise self._refusal(shard, reply)
 
+    def unpin(self, booking_id: str, number: int) -> None:
+        """Takes back the pin of this number, which Postgres has recorded as void."""
+        shard = self._shard_of(booking_id)
+        match reply := self._run("unpin", shard, booking_id, number):
+            case ["OK", _]:
+                return
+        raise self._refusal(shard, reply)
+
     def release(self, booking_id: str, user_id: str) -> Booking:
         shard = self._shard_of(booking_id)
         match reply := self._run("release", shard, booking_id, user_id):

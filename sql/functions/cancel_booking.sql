@@ -1,6 +1,7 @@
--- cancel_booking: takes a confirmed booking back: its seats are on sale again, once. Outcome CANCELLED (again: the same), or
--- RESERVATION_NOT_FOUND with the status as its reason (none: no such booking, or another's).
--- Locks: shard (shared), booking, user, zone. Idempotent: yes. Raises: nothing.
+-- cancel_booking: takes a confirmed booking back: its seats are on sale again, once, and what was paid is to be refunded.
+-- Outcome CANCELLED (again: the same), or RESERVATION_NOT_FOUND with the status as its reason (none: no such booking, or
+-- another's).
+-- Locks: shard (shared), booking, payment, user, zone. Idempotent: yes. Raises: nothing.
 CREATE OR REPLACE FUNCTION booking.cancel_booking(p_booking_id uuid, p_user_id text, p_reason text) RETURNS TABLE (
     booking_id uuid, outcome text, reason text, booking jsonb, zone jsonb, user_seats jsonb
 )
@@ -22,6 +23,10 @@ BEGIN
         RETURN;
     END IF;
     outcome := 'CANCELLED';
+    PERFORM move_payment(p.payment_no, 'refunding', 'the booking was cancelled', NULL)
+    FROM (
+        SELECT c.payment_no FROM payments AS c WHERE c.booking_id = p_booking_id AND c.state = 'captured' FOR UPDATE
+    ) AS p;
     SELECT u.* INTO v_user FROM user_seats AS u
     WHERE (u.event_id, u.user_id) = (v_booking.event_id, v_booking.user_id) FOR UPDATE;
     SELECT z.* INTO v_zone FROM zones AS z

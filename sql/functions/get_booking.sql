@@ -1,6 +1,16 @@
--- get_booking: one booking by id; null if there is no row.
+-- get_booking: one booking by id, with the state of the latest attempt to pay for it; null if there is no row.
 -- Locks: none. Idempotent: yes. Raises: nothing.
 CREATE OR REPLACE FUNCTION booking.get_booking(p_booking_id uuid) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
-    SELECT booking_json(b) FROM bookings AS b WHERE b.booking_id = p_booking_id
+    SELECT booking_json(b) || jsonb_build_object(
+        'payment_state',
+        (
+            SELECT p.state FROM payments AS p
+            WHERE p.booking_id = b.booking_id
+            ORDER BY p.payment_no DESC
+            LIMIT 1
+        )
+    )
+    FROM bookings AS b
+    WHERE b.booking_id = p_booking_id
 $$;

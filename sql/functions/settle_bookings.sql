@@ -1,6 +1,7 @@
 -- settle_bookings: decides pins whose confirmation never came: CONFIRMED stays, anything else ends here, recorded before
 -- Redis gives the seats back, so that a late confirm is refused (rule 3.3). UNDECIDED: the pin is of an older epoch, or a
--- payment for it is open.
+-- payment is open and the saga will know. VOIDED: the pin alone is void (a payment was declined): Redis takes it back, and
+-- the reservation stands until its deadline.
 -- Locks: shards (shared), bookings, sorted. Idempotent: yes. Raises: 23503 for a zone that does not exist.
 CREATE OR REPLACE FUNCTION booking.settle_bookings(p_pins jsonb) RETURNS TABLE (
     booking_id uuid, outcome text, reason text, booking jsonb, zone jsonb, user_seats jsonb
@@ -26,10 +27,16 @@ BEGIN
         ORDER BY p.booking_id
     LOOP
         SELECT b.* INTO v_booking FROM bookings AS b WHERE b.booking_id = v_pin.booking_id;
-        v_paying := v_booking.status = 'reserved' AND EXISTS (
+        v_paying := EXISTS (
             SELECT FROM payments AS p WHERE p.booking_id = v_pin.booking_id AND p.state IN ('intent', 'pending')
         );
-        IF v_pin.epoch = v_pin.epoch_now AND v_booking.status = 'reserved' AND NOT v_paying THEN
+        outcome := CASE
+            WHEN v_pin.epoch <> v_pin.epoch_now OR (v_paying AND v_booking.status = 'reserved') THEN 'UNDECIDED'
+            WHEN v_booking.status = 'confirmed' THEN 'CONFIRMED'
+            WHEN v_booking.status = 'reserved' AND v_pin.pin BETWEEN 1 AND v_booking.void_pin THEN 'VOIDED'
+            ELSE 'ENDED'
+        END;
+        IF outcome = 'ENDED' AND v_booking.status = 'reserved' THEN
             UPDATE bookings AS b
             SET status = 'expired', version = greatest(b.version, v_pin.version) + 1, epoch = v_pin.epoch,
                 ended_at = clock_timestamp(), cause = 'unconfirmed'
@@ -40,11 +47,6 @@ BEGIN
             PERFORM tell(v_booking);
         END IF;
         booking_id := v_pin.booking_id;
-        outcome := CASE
-            WHEN v_pin.epoch <> v_pin.epoch_now OR v_paying THEN 'UNDECIDED'
-            WHEN v_booking.status = 'confirmed' THEN 'CONFIRMED'
-            ELSE 'ENDED'
-        END;
         reason := v_booking.status;
         booking := booking_json(v_booking);
         SELECT zone_facts(z) INTO zone FROM zones AS z WHERE (z.event_id, z.zone_id) = (v_pin.event_id, v_pin.zone_id);

@@ -19,7 +19,6 @@ from tests.unit.api.canned import ENVIRONMENT, Services
 UNDOCUMENTED = {
     "NOT_FOUND": "there is no route to document it at",
     "METHOD_NOT_ALLOWED": "an operation is a route with the right method",
-    "PAYMENT_DECLINED": "no payment provider is wired yet",
     "RATE_LIMITED": "no limit is applied yet",
 }
 SUCCESSES = {"OK", "REPLAYED"}
@@ -62,7 +61,8 @@ def test_a_script_opens_with_its_promise_its_keys_and_its_arguments(name: str) -
 
 
 @pytest.mark.parametrize(
-    "name", ["ceiling", "confirm", "expire", "extend", "flip", "freeze", "install", "learn", "release", "settle"]
+    "name",
+    ["ceiling", "confirm", "expire", "extend", "flip", "freeze", "install", "learn", "release", "settle", "unpin"],
 )
 def test_what_ends_or_mends_reservations_works_on_a_full_redis(name: str) -> None:
     assert "allow-oom" in scripts.source(name).splitlines()[0]
@@ -79,7 +79,10 @@ def test_a_function_opens_with_its_promise_and_defines_what_its_file_is_named_fo
 
 def test_the_functions_outcomes_are_codes_of_the_table_or_states_of_a_decision() -> None:
     outcomes = set(chain.from_iterable(_OUTCOME.findall(text) for text in schema.function_files().values()))
-    assert outcomes - KINDS.keys() <= {"CANCELLED", "CONFIRM", "CONFIRMED", "ENDED", "UNDECIDED"}
+    assert outcomes - KINDS.keys() <= {
+        *("CANCELLED", "CONFIRM", "CONFIRMED", "ENDED", "UNDECIDED"),
+        *("OPEN", "VOIDED"),
+    }
 
 
 def test_every_sqlstate_that_is_raised_is_in_the_table_and_the_other_way_round() -> None:

@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from app.domain.ids import shard_of_event
-from app.stores.ledger import _pins
+from app.stores.rows import pins_of
 from tests.support.seats import HOLD_SECONDS, PRICE_MINOR, Sale, reopen
 
 OpenEvent = Callable[..., Sale]
@@ -43,7 +43,7 @@ def named(sale: Sale) -> dict[str, Any]:
         "booking_id": booking_id,
         "event_id": sale.event_id,
         "entries": Jsonb([{**entry, "epoch": int(epoch), "seq": int(seq)}]),
-        "pins": _pins([sale.shop.reservations.confirm(booking_id, "ann", None)]),
+        "pins": pins_of([sale.shop.reservations.confirm(booking_id, "ann", None)]),
         "zone": Jsonb({**zone, "price_minor": PRICE_MINOR, "currency": "THB", "currency_digits": 2}),
         "event": Jsonb({f: getattr(event, f) for f in event.__slots__}),
     }

@@ -57,7 +57,7 @@ class Services:
     def __init__(self) -> None:
         event = (Event(event_id="demo", name="Holdfast live"), [ON_SALE])
         self.reserve = Verb(Held(BOOKING, replayed=False, expires_in_ms=599_999))
-        self.confirm = Verb(BOOKING)
+        self.confirm = Verb(replace(BOOKING, status="confirmed", confirmed_at_ms=AT_MS))
         self.release = Verb(BOOKING)
         self.cancel = Verb(replace(BOOKING, status="cancelled", ended_at_ms=AT_MS))
         self.extend = Verb(Extended(BOOKING, replayed=False, expires_in_ms=1_199_999))

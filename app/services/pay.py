@@ -1,0 +1,116 @@
+"""pay: what an attempt to be paid comes to. The web process and the saga do the same, one step at a time; each step is
+decided by Postgres and may be repeated."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.domain.errors import Refusal
+from app.domain.ids import shard_of_event
+from app.domain.model import Decision, PaymentState, Pin
+from app.domain.payments import Outcome, Payment, PaymentLedger, Payments
+from app.domain.ports import Reservations
+from app.services.handover import left_to_worker
+
+_FIRST_DELAY_MS = 500
+_LONGEST_DELAY_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    provider: Payments
+    payments: PaymentLedger
+    reservations: Reservations
+    shards: int
+    bound_ms: int = 120_000
+    """How long the outcome of a payment may be unknown before it is given up, and its seats with it."""
+    lease_ms: int = 15_000
+    """How long one step may take: then another may do it again."""
+    jitter: Callable[[], float] = random.random
+
+    def claim(self, limit: int) -> list[Payment]:
+        """Attempts about which something is to be done now, ours for a while. Raises `SERVICE_UNAVAILABLE`."""
+        return list(self.payments.claim_payments(limit, self.lease_ms))
+
+    def step(self, payment: Payment) -> Decision:
+        """Asks the provider, and does what follows from its answer. Raises `SERVICE_UNAVAILABLE`."""
+        if payment.is_open and payment.age_ms > self.bound_ms:
+            # The seats are free again from here on; what the provider has done is still to be found out.
+            return self._close(payment, Outcome("voided", "the outcome was not known in time"), "voiding")
+        return self.conclude(payment, self._ask(payment))
+
+    def conclude(self, payment: Payment, outcome: Outcome) -> Decision:
+        """CONFIRMED, with the booking; PAYMENT_DECLINED or whatever else refuses it; PENDING: the saga goes on.
+
+        Raises `SERVICE_UNAVAILABLE`."""
+        if payment.state == "refunding":
+            return self._refunded(payment, outcome)
+        match outcome.state:
+            case "captured":
+                return self._captured(payment, outcome)
+            case "declined" | "failed" | "voided":
+                return self._close(payment, outcome, outcome.state)
+            case "refunded":
+                return self._close(payment, outcome, "voided")
+            case _:
+                return self._put_off(payment, outcome)
+
+    def _ask(self, payment: Payment) -> Outcome:
+        match payment.state:
+            case "voiding":
+                return self.provider.void(payment)
+            case "refunding":
+                return self.provider.refund(payment)
+            case _:
+                outcome = self.provider.status(payment)
+                # Whoever wrote the intent died before the call: the customer has asked for it.
+                return self.provider.capture(payment) if outcome.state == "unknown" else outcome
+
+    def _captured(self, payment: Payment, outcome: Outcome) -> Decision:
+        """The money is there: it becomes a ticket, or goes back."""
+        pin = self._pin(payment)
+        decision = self.payments.capture_payment(payment, pin, outcome.reference)
+        if decision.outcome == "CONFIRMED":
+            with left_to_worker("settling a paid booking"):
+                shard = shard_of_event(payment.event_id, self.shards)
+                self.reservations.settle(shard, [payment.booking_id], {}, decision.learned)
+            return decision
+        if decision.outcome == "SERVICE_UNAVAILABLE":
+            return self._put_off(payment, Outcome("pending", "captured, and not yet confirmed", outcome.reference))
+        why = f"captured, and not to be confirmed: {decision.reason or decision.outcome}"
+        refused = self._close(payment, Outcome("captured", why, outcome.reference), "refunding", pin)
+        return refused if refused.outcome == "PENDING" else decision
+
+    def _close(self, payment: Payment, outcome: Outcome, state: PaymentState, pin: Pin | None = None) -> Decision:
+        """No booking comes of it. Postgres voids the pin first; only then Redis takes it back (rule 3.3)."""
+        if payment.is_open:
+            pin = pin or self._pin(payment)
+        done = self.payments.void_pin(payment, pin, state, outcome.detail, outcome.reference)
+        if done == "SERVICE_UNAVAILABLE":
+            return self._put_off(payment, outcome)
+        if pin and done == "VOIDED":
+            with left_to_worker("unpinning a reservation"):
+                self.reservations.unpin(payment.booking_id, pin.number)
+        return Decision(payment.booking_id, "PAYMENT_DECLINED", reason=outcome.detail)
+
+    def _refunded(self, payment: Payment, outcome: Outcome) -> Decision:
+        if outcome.state in ("refunded", "voided", "declined", "failed"):
+            self.payments.close_refund(payment, outcome)
+            return Decision(payment.booking_id, "PAYMENT_DECLINED", reason=outcome.detail)
+        return self._put_off(payment, outcome)
+
+    def _put_off(self, payment: Payment, outcome: Outcome) -> Decision:
+        """To be asked about again: each time twice as late, and not all at once."""
+        delay_ms = min(_FIRST_DELAY_MS * 2 ** min(payment.tries, 16), _LONGEST_DELAY_MS)
+        delay_ms = round(delay_ms * (0.5 + self.jitter() / 2))
+        self.payments.put_off_payment(payment, delay_ms, outcome.detail, outcome.reference)
+        return Decision(payment.booking_id, "PENDING", reason=outcome.detail)
+
+    def _pin(self, payment: Payment) -> Pin | None:
+        """The reservation, pinned for this payment as it has been or anew; None if it cannot be."""
+        try:
+            return self.reservations.confirm(payment.booking_id, payment.user_id, payment.payment_id)
+        except Refusal as refused:
+            if refused.kind.code in ("RESERVATION_NOT_FOUND", "CONFIRMATION_IN_PROGRESS"):
+                return None
+            raise
