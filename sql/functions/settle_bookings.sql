@@ -27,11 +27,11 @@ BEGIN
         ORDER BY p.booking_id
     LOOP
         SELECT b.* INTO v_booking FROM bookings AS b WHERE b.booking_id = v_pin.booking_id;
-        v_paying := EXISTS (
+        v_paying := v_booking.status = 'reserved' AND EXISTS (
             SELECT FROM payments AS p WHERE p.booking_id = v_pin.booking_id AND p.state IN ('intent', 'pending')
         );
         outcome := CASE
-            WHEN v_pin.epoch <> v_pin.epoch_now OR (v_paying AND v_booking.status = 'reserved') THEN 'UNDECIDED'
+            WHEN v_pin.epoch <> v_pin.epoch_now OR v_paying THEN 'UNDECIDED'
             WHEN v_booking.status = 'confirmed' THEN 'CONFIRMED'
             WHEN v_booking.status = 'reserved' AND v_pin.pin BETWEEN 1 AND v_booking.void_pin THEN 'VOIDED'
             ELSE 'ENDED'

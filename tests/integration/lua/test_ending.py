@@ -5,16 +5,27 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Learned, Seats
-from tests.support.seats import HOLD_SECONDS, Sale
+from app.wiring import Wiring
+from tests.support.seats import HOLD_SECONDS, Clock, Sale
 
 OpenEvent = Callable[..., Sale]
 
 
 def _shard(sale: Sale) -> int:
     return shard_of_event(sale.event_id, len(sale.shop.shards))
+
+
+@pytest.fixture(autouse=True)
+def _others_have_ended(shop: Wiring, clock: Clock) -> None:
+    """What other tests have left in the same shard is not to be swept by this one."""
+    clock.advance(HOLD_SECONDS * 3)
+    for shard in shop.shards:
+        shop.reservations.expire(shard, 500, 10**12)
 
 
 def _sweep(sale: Sale) -> int:

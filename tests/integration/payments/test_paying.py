@@ -237,7 +237,7 @@ def _wait_and_claim(sale: Sale) -> list[Payment]:
 def test_control_pins_that_end_by_time_lose_a_paid_customers_seats(
     sale: Sale, database: str, provider: Provider
 ) -> None:
-    paying = ("v_paying := EXISTS", "v_paying := false AND EXISTS")
+    paying = ("v_booking.status = 'reserved' AND EXISTS", "false AND EXISTS")
     booking_id = _reserved(sale)
     sale.shop.confirm("ann", booking_id, "timeout-then-succeed-1")
     with altered_function(database, "settle_bookings", *paying), goes_red("expired"):

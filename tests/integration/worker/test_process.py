@@ -127,7 +127,7 @@ def test_with_every_store_away_the_worker_stays_and_still_ends_in_time(start: St
 
 
 def test_a_setting_that_cannot_be_used_and_a_loop_that_does_not_exist_are_one_sentence(start: Start) -> None:
-    for worker, sentence in ((start(SHARDS="many"), "SHARDS must be"), (start("saga"), "there is no saga")):
+    for worker, sentence in ((start(SHARDS="many"), "SHARDS must be"), (start("baker"), "there is no baker")):
         assert worker._child is not None
         assert worker._child.wait(20) in (1, 2)
         (line,) = worker.log.read_text().splitlines()
