@@ -18,7 +18,8 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request came to. Status 0: no answer, the outcome is unknown to the client."""
+    """What one request came to. Status 0: no answer, and `code` says why; what became of it is unknown to the
+    client."""
 
     status: int
     body: dict[str, Any]
@@ -43,8 +44,8 @@ class Box:
         since = time.monotonic()
         try:
             got = self._http.request(method, API + path, headers=headers, **request)
-        except httpx.HTTPError:
-            return Answer(0, {}, {}, time.monotonic() - since)
+        except httpx.HTTPError as error:
+            return Answer(0, {"code": type(error).__name__}, {}, time.monotonic() - since)
         return Answer(got.status_code, got.json(), dict(got.headers), time.monotonic() - since)
 
     def open_event(self, capacity: int, **terms: Any) -> str:

@@ -9,7 +9,8 @@ from app.domain.errors import Refusal
 from app.wiring import Wiring
 from dev.stack import Stack
 from tests.support import servers
-from tests.support.buyers import Box
+from tests.support.buyers import Box, until
+from tests.support.invariants import stores_agree
 from tests.support.seats import open_shop
 from tests.support.web import ADMIN_TOKEN
 
@@ -45,6 +46,13 @@ class System:
         """Whether both outboxes are empty."""
         shop = self.shop
         return not shop.ledger_outbox.read(1) and not any(shop.outbox.read(shard, 1) for shard in shop.shards)
+
+
+def assert_seats_are_conserved(system: System, *event_ids: str) -> None:
+    """Both stores, all zones of these events: nothing differs, nothing is lost, nothing is sold twice."""
+    for event_id in event_ids:
+        until(lambda e=event_id: system.agreed(e), 20, "the stores agree")
+        stores_agree(system.shop, event_id)
 
 
 @contextmanager
