@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.support.buyers import Answer, Box, at_once
+from tests.support.buyers import Answer, Box, at_once, until
 from tests.support.controls import goes_red
 from tests.support.system import System, assert_seats_are_conserved
 
@@ -25,7 +25,14 @@ def _has_one_winner(race: Callable[[int], Answer], clients: int) -> None:
 def test_the_last_seat_is_sold_once(system: System, clients: int) -> None:
     box = Box(system.stack.base_url, timeout_s=30)
     event_id = box.open_event(1)
-    _has_one_winner(lambda number: box.reserve(event_id, f"user-{number}"), clients)
+
+    def reserve(number: int) -> Answer:
+        answer = box.reserve(event_id, f"user-{number}")
+        if clients > 100 and answer.status == 503:  # a small machine may be too busy for a thousand: it says so
+            return until(lambda: (a := box.reserve(event_id, f"user-{number}")).status != 503 and a, 10, "an answer")
+        return answer
+
+    _has_one_winner(reserve, clients)
     seats = box.seats(event_id)
     assert (seats["available"], seats["held"], seats["confirmed"]) == (0, 1, 0)
     assert_seats_are_conserved(system, event_id)

@@ -27,6 +27,16 @@ class Answer:
     seconds: float
 
 
+def connecting_each_time(base_url: str, timeout_s: float) -> httpx.Client:
+    """A connection for each request: whoever serves one may be gone by the next.
+
+    It is the header that ends them. A pool that may keep none (`max_keepalive_connections=0`) and that many threads
+    share closes now and then one that has just been opened for another's request."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    headers = {"Connection": "close"}
+    return httpx.Client(base_url=base_url, headers=headers, limits=limits, timeout=timeout_s, trust_env=False)
+
+
 @dataclass
 class Box:
     """The box office at one base URL, seen by its clients."""
@@ -35,9 +45,7 @@ class Box:
     timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
-        # A connection for each request: whoever serves one may be gone by the next.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._http = httpx.Client(base_url=self.base_url, limits=limits, timeout=self.timeout_s, trust_env=False)
+        self._http = connecting_each_time(self.base_url, self.timeout_s)
 
     def call(self, method: str, path: str, user: str | None = None, **request: Any) -> Answer:
         headers = {**({"X-User-ID": user} if user else {}), **request.pop("headers", {})}

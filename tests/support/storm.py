@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 
 from dev.process import Process
-from tests.support.buyers import ADMIN, API
+from tests.support.buyers import ADMIN, API, connecting_each_time
 from tests.support.promises import NO_ANSWER, Call, Record
 
 VERBS: Final = {"reserve": 35, "confirm": 28, "cancel": 25, "release": 5, "extend": 6, "get": 4, "capacity": 1}
@@ -58,12 +58,7 @@ class Customers:
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
-        self._http = httpx.Client(
-            base_url=self.base_url + API,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            timeout=2,
-            trust_env=False,
-        )
+        self._http = connecting_each_time(self.base_url + API, timeout_s=2)
         self._keys = itertools.count(1)
         self._lock = threading.Lock()
         self._reserved: dict[str, tuple[str, str]] = {}
