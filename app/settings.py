@@ -124,6 +124,10 @@ class Settings:
     payments_url: str | None = _text(Regexp(r"https?://[^\s?#]+\Z", error="must begin with http:// or https://"))
     payments_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
     """What we show to the provider, as a bearer token."""
+    payments_webhook_secret: str | None = _text(
+        Regexp(r"(whsec_)?[A-Za-z0-9+/]{32,}={0,2}\Z", error="must be 24 bytes or more in base64"), secret=True
+    )
+    """By which the provider signs what it tells to /webhooks/payments. None: nobody may tell."""
     payment_timeout_ms: int = _integer(3_000, 10, 10_000)
     """For a provider's whole answer. Then confirm says 202, and the worker goes on asking."""
     payment_bound_seconds: int = _integer(120, 1, 86_400)
@@ -153,7 +157,7 @@ class Settings:
     def secrets(self) -> list[str]:
         """The values that must not show in any log."""
         passwords = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
-        known = [self.jwt_secret, self.admin_token, self.payments_token]
+        known = [self.jwt_secret, self.admin_token, self.payments_token, self.payments_webhook_secret]
         return [secret for secret in (*known, *passwords, *(unquote(p) for p in passwords if p)) if secret]
 
     def _with_key_file(self) -> "Settings":

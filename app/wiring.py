@@ -28,6 +28,7 @@ from app.services.open_zone import OpenZone
 from app.services.pay import Pay
 from app.services.photograph import Photograph
 from app.services.rebuild import OnProgress, Rebuild
+from app.services.receive import Receive
 from app.services.reconcile import Reconcile, Repairs
 from app.services.release import Release
 from app.services.reopen import Reopen
@@ -43,7 +44,7 @@ from app.stores.ledger import PostgresLedger
 from app.stores.limits import RedisLimits
 from app.stores.lua import Redis
 from app.stores.outboxes import LedgerOutbox, RedisOutbox
-from app.stores.payments import provider_of
+from app.stores.payments import provider_of, verifiers_of
 from app.stores.payments.attempts import PostgresPayments
 from app.stores.postgres import Postgres
 from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
@@ -122,7 +123,8 @@ class Wiring:
         self.cancel = Cancel(self.reservations, self.ledger, settings.shards)
         self.extend = Extend(self.reservations, self.ledger)
         self.get = Get(self.reservations, self.ledger)
-        self.history = History(self.reservations, self.ledger)
+        self.history = History(self.reservations, self.ledger, self.payments)
+        self.receive = Receive(self.payments, verifiers_of(settings))
         self.list_bookings = ListBookings(self.reservations, self.ledger)
         self.summary = Summary(self.reservations, self.ledger)
         self.inventory = Inventory(self.reservations, self.ledger)

@@ -84,8 +84,32 @@ class Transition(Schema):
     cause = _text("What brought it about", "reserve")
 
 
+_PAYMENT_STATES = list(get_args(model.PaymentState))
+
+
+class PaymentStep(Schema):
+    state = _text("What it came to", "captured", enum=_PAYMENT_STATES)
+    at = _instant("When it did", "2026-08-01T08:01:12.345Z")
+    detail = _text("Why", "insufficient funds", required=False)
+
+
+class Attempt(Schema):
+    payment_id = _text("As given to confirm", "pay_8231")
+    amount = _text("What was to be paid", "300.00", pattern=_MONEY)
+    currency = _text("ISO 4217", "EUR")
+    state = _text("Where it stands", "captured", enum=_PAYMENT_STATES)
+    steps = fields.List(fields.Nested(PaymentStep), required=True)
+
+
 class History(Schema):
     data = fields.List(fields.Nested(Transition), required=True)
+    payments = fields.List(
+        fields.Nested(Attempt), metadata=about("Every attempt to pay for it; absent where there was none")
+    )
+
+
+class Received(Schema):
+    status = _text("`known`: it had come before", "received", enum=["received", "known"])
 
 
 class Count(Schema):
@@ -97,7 +121,10 @@ class Count(Schema):
 
 
 class PaymentState(Schema):
-    state = _text("Where the latest attempt to pay stands", "pending", enum=list(get_args(model.PaymentState)))
+    state = _text("Where the latest attempt to pay stands", "pending", enum=_PAYMENT_STATES)
+    booking_id = _text(
+        "The booking that it has come to pay for: this one had expired", _BOOKING_ID, required=False, format="uuid"
+    )
 
 
 class Booking(_Seats):

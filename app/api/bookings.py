@@ -9,7 +9,8 @@ from app.api.idempotency import key_in_header, key_not_needed, keyed
 from app.api.identity import for_user
 from app.api.paths import BOOKING, known_ids
 from app.api.services import wired
-from app.domain.model import Booking, Extended, Held, Order, Transition
+from app.domain.model import Booking, Extended, Held, Order
+from app.services.history import Past
 from app.services.list_bookings import Page
 from app.services.summary import Count
 
@@ -121,8 +122,8 @@ def summary(asked: dict[str, Any], *, user: str) -> Count:
 @refuses("RESERVATION_NOT_FOUND", "SERVICE_UNAVAILABLE")
 @for_user
 @known_ids
-def history(*, user: str, booking_id: str) -> list[Transition]:
-    """Every transition of one's own booking, oldest first"""
+def history(*, user: str, booking_id: str) -> Past:
+    """Every transition of one's own booking, and every attempt to pay for it, oldest first"""
     return wired().history(user, booking_id)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import flask_smorest
 from flask import Blueprint, Flask, Response, send_from_directory
 
-from app.api import admin, bookings, catalogue, health, refusals_page
+from app.api import admin, bookings, catalogue, health, refusals_page, webhooks
 from app.api.present import API_PREFIX
 from app.api.refusals_doc import PROBLEM_SCHEMA
 
@@ -47,15 +47,15 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
 
 def register(app: Flask) -> None:
-    """Routes, documented; bookings and health also at `/`, undocumented, for clients of the original API."""
+    """Routes, documented; bookings, webhooks and health also at `/`, undocumented, for clients of the original API."""
     app.config.update(_CONFIG)
     api = Api(app)
     api.spec.components.schema("Problem", dict(PROBLEM_SCHEMA))
     api.spec.components.security_scheme("bearer", _BEARER)
     api.spec.components.security_scheme("gateway", _GATEWAY)
-    for module in (bookings, catalogue, admin, health):
+    for module in (bookings, catalogue, admin, webhooks, health):
         api.register_blueprint(module.blueprint, url_prefix=API_PREFIX)
-    for module in (bookings, health):
+    for module in (bookings, webhooks, health):
         app.register_blueprint(module.blueprint, name=f"{module.blueprint.name}_at_root", url_prefix="/")
     app.register_blueprint(_pages)
 

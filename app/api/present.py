@@ -8,8 +8,10 @@ from app.api import cursor
 from app.api.contract import Answer, Json
 from app.domain import money, times
 from app.domain.errors import refusal
-from app.domain.model import Booking, Event, Extended, Held, Transition, Zone
+from app.domain.model import Booking, Event, Extended, Held, Zone
+from app.domain.payments import Payment, Step
 from app.services.availability import OnSale
+from app.services.history import Past
 from app.services.inventory import Compared
 from app.services.list_bookings import Page
 from app.services.reconcile import WHY, Finding, Report
@@ -53,9 +55,15 @@ def _booking(booking: Booking) -> Json:
         **_confirmation(booking),
         "ended_at": _instant_or_none(booking.ended_at_ms),
         "cause": booking.cause,
-        "payment": {"state": booking.payment_state} if booking.payment_state else None,
+        "payment": _payment(booking),
     }
     return _without_none(body)
+
+
+def _payment(booking: Booking) -> Json | None:
+    if booking.payment_state is None:
+        return None
+    return _without_none({"state": booking.payment_state, "booking_id": booking.paid_booking_id})
 
 
 def cancelled(booking: Booking) -> Answer:
@@ -77,15 +85,30 @@ def page(found: Page) -> Answer:
     return Answer(body | ({"next_cursor": cursor.to_text(found.next_before)} if found.next_before else {}))
 
 
-def history(transitions: Iterable[Transition]) -> Answer:
-    return Answer(
-        {
-            "data": [
-                {"version": t.version, "status": t.status, "at": times.to_text(t.at_ms), "cause": t.cause}
-                for t in transitions
-            ]
-        }
-    )
+def history(past: Past) -> Answer:
+    transitions = [
+        {"version": t.version, "status": t.status, "at": times.to_text(t.at_ms), "cause": t.cause}
+        for t in past.transitions
+    ]
+    payments = [_attempt(payment, steps) for payment, steps in past.payments]
+    return Answer({"data": transitions, **({"payments": payments} if payments else {})})
+
+
+def _attempt(payment: Payment, steps: Iterable[Step]) -> Json:
+    return {
+        "payment_id": payment.payment_id,
+        "amount": money.to_text(payment.amount_minor, payment.currency),
+        "currency": payment.currency,
+        "state": payment.state,
+        "steps": [
+            _without_none({"state": step.state, "at": times.to_text(step.at_ms), "detail": step.detail})
+            for step in steps
+        ],
+    }
+
+
+def received(new: bool) -> Answer:
+    return Answer({"status": "received" if new else "known"})
 
 
 def count(seats: Count) -> Answer:

@@ -14,6 +14,7 @@ from app.services.history import History
 from app.services.inventory import Inventory
 from app.services.list_bookings import ListBookings
 from app.services.open_zone import OpenZone
+from app.services.receive import Receive
 from app.services.reconcile import Reconcile
 from app.services.release import Release
 from app.services.reserve import Reserve
@@ -41,6 +42,8 @@ class Services(Protocol):
     def inventory(self) -> Inventory: ...
     @property
     def reconcile(self) -> Reconcile: ...
+    @property
+    def receive(self) -> Receive: ...
     @property
     def get(self) -> Get: ...
     @property

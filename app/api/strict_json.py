@@ -49,10 +49,7 @@ def body_of(request: Request) -> Any:
 
     Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does.
     """
-    raw = _raw(request)
-    # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.
-    if request.content_length is None and len(raw) == request.max_content_length:
-        raise refusal("PAYLOAD_TOO_LARGE")
+    raw = bytes_of(request)
     if not raw:
         return {}
     if request.mimetype != "application/json":
@@ -65,13 +62,19 @@ def body_of(request: Request) -> Any:
         raise refusal("MALFORMED_REQUEST", f"The body is not JSON: {_reason(error)}") from None
 
 
-def _raw(request: Request) -> bytes:
-    """The server waits for a body as long as something of it comes now and then: the time for all of it is ours."""
+def bytes_of(request: Request) -> bytes:
+    """The server waits for a body as long as something of it comes now and then: the time for all of it is ours.
+
+    Raises `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does."""
     try:
         with current_app.extensions["holdfast.body_time"]():
-            return request.get_data(cache=False)
+            raw = request.get_data(cache=False)
     except (ClientDisconnected, TimeoutError):  # werkzeug takes whatever ends a read for the former
         raise refusal("MALFORMED_REQUEST", "The body did not arrive whole and in time") from None
+    # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.
+    if request.content_length is None and len(raw) == request.max_content_length:
+        raise refusal("PAYLOAD_TOO_LARGE")
+    return raw
 
 
 def _reason(error: ValueError) -> str:

@@ -45,6 +45,8 @@ class Booking:
     cause: str | None = None
     payment_state: PaymentState | None = None
     """Of the latest attempt to pay for it; None where there was none, or where nobody asked Postgres."""
+    paid_booking_id: str | None = None
+    """What that attempt has come to pay for instead: this one had expired."""
 
 
 @dataclass(frozen=True, slots=True)

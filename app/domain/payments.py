@@ -9,7 +9,7 @@
 open: the reservation is pinned and cannot end. `captured` is recorded in the transaction that confirms the booking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -29,6 +29,7 @@ class Payment:
     event_id: str
     zone_id: str
     user_id: str
+    quantity: int
     payment_id: str
     """As the customer named it to confirm: a card's token, an in-house reference."""
     amount_minor: int
@@ -72,6 +73,32 @@ class Payments(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A state that an attempt was in, since when, and why."""
+
+    state: PaymentState
+    at_ms: int
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a provider tells by itself: that something has happened to an attempt, named by its key or by the provider's
+    own name. It is taken as a hint to ask."""
+
+    message_id: str
+    type: str
+    succeeded: bool
+    attempt_id: str | None
+    reference: str | None
+    payload: Mapping[str, object]
+
+
+Verifier = Callable[[Mapping[str, str], bytes], Notice]
+"""From a request's headers and raw body. Raises `UNAUTHORIZED`, `MALFORMED_REQUEST`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """Postgres' word on the intent to pay. OPEN: with the payment; VOIDED: the pin is to be taken back first; else as
     `confirm_bookings` decides."""
@@ -88,6 +115,15 @@ class PaymentLedger(Protocol):
     def void_pin(
         self, payment: Payment, pin: Pin | None, state: PaymentState, detail: str | None, reference: str | None
     ) -> str: ...
+    def honour_payment(self, payment: Payment, pin: Pin, reference: str | None) -> Decision: ...
     def put_off_payment(self, payment: Payment, delay_ms: int, detail: str | None, reference: str | None) -> None: ...
     def close_refund(self, payment: Payment, outcome: Outcome) -> None: ...
     def claim_payments(self, limit: int, lease_ms: int) -> Sequence[Payment]: ...
+    def receive(self, source: str, notice: Notice) -> bool:
+        """Whether it was new."""
+
+    def doubt_payment(self, number: int, detail: str) -> None: ...
+    def get_payments(self, booking_id: str) -> Sequence[tuple[Payment, Sequence[Step]]]: ...
+    def list_payments(
+        self, states: Sequence[PaymentState] | None, number: int | None, limit: int
+    ) -> Sequence[Payment]: ...

@@ -4,10 +4,12 @@ decided by Postgres and may be repeated."""
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
+from app.domain import money
 from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
-from app.domain.model import Decision, PaymentState, Pin
+from app.domain.model import Decision, Order, PaymentState, Pin
 from app.domain.payments import Outcome, Payment, PaymentLedger, Payments
 from app.domain.ports import Reservations
 from app.services.handover import left_to_worker
@@ -71,15 +73,36 @@ class Pay:
         pin = self._pin(payment)
         decision = self.payments.capture_payment(payment, pin, outcome.reference)
         if decision.outcome == "CONFIRMED":
-            with left_to_worker("settling a paid booking"):
-                shard = shard_of_event(payment.event_id, self.shards)
-                self.reservations.settle(shard, [payment.booking_id], {}, decision.learned)
+            self._settle(payment, decision)
             return decision
         if decision.outcome == "SERVICE_UNAVAILABLE":
             return self._put_off(payment, Outcome("pending", "captured, and not yet confirmed", outcome.reference))
+        if decision.reason == "expired" and (honoured := self._honoured(payment, outcome)):
+            return honoured
         why = f"captured, and not to be confirmed: {decision.reason or decision.outcome}"
         refused = self._close(payment, Outcome("captured", why, outcome.reference), "refunding", pin)
         return refused if refused.outcome == "PENDING" else decision
+
+    def _honoured(self, payment: Payment, outcome: Outcome) -> Decision | None:
+        """The booking has expired, and its payer has paid: seats of the same price are reserved anew, a sale like any
+        other, and confirmed. None if there are none to be had."""
+        try:
+            held = self.reservations.reserve(payment.user_id, _same_order(payment))
+            pin = self.reservations.confirm(held.booking.booking_id, payment.user_id, payment.payment_id)
+        except Refusal as refused:
+            if refused.kind.code == "SERVICE_UNAVAILABLE":
+                raise
+            return None
+        decision = self.payments.honour_payment(payment, pin, outcome.reference)
+        if decision.outcome != "CONFIRMED":
+            return None  # what was reserved for it ends by itself
+        self._settle(payment, decision)
+        return decision
+
+    def _settle(self, payment: Payment, decision: Decision) -> None:
+        with left_to_worker("settling a paid booking"):
+            shard = shard_of_event(payment.event_id, self.shards)
+            self.reservations.settle(shard, [decision.booking_id], {}, decision.learned)
 
     def _close(self, payment: Payment, outcome: Outcome, state: PaymentState, pin: Pin | None = None) -> Decision:
         """No booking comes of it. Postgres voids the pin first; only then Redis takes it back (rule 3.3)."""
@@ -114,3 +137,15 @@ class Pay:
             if refused.kind.code in ("RESERVATION_NOT_FOUND", "CONFIRMATION_IN_PROGRESS"):
                 return None
             raise
+
+
+def _same_order(payment: Payment) -> Order:
+    """The same seats again, at the price that was paid; asked twice, it is one reservation."""
+    price = Decimal(money.to_text(payment.amount_minor // payment.quantity, payment.currency))
+    return Order(
+        payment.event_id,
+        payment.zone_id,
+        payment.quantity,
+        seen_price=money.finest(price),
+        idempotency_key=f"honour-{payment.attempt_id}",
+    )

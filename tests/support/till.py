@@ -54,18 +54,19 @@ def steps(sale: Sale, booking_id: str) -> list[list[str]]:
 def disagreements(sale: Sale, provider: Provider) -> list[str]:
     """Where money and tickets do not agree: a booking is confirmed if, and only if, the provider has its money once."""
     booked = dict(sale.rows("SELECT booking_id::text, status FROM booking.bookings WHERE event_id = %s", sale.event_id))
-    captured = [a.booking_id for a in provider.attempts() if a.state == "captured" and a.booking_id in booked]
+    known = {
+        attempt_id: (booking_id, state)
+        for attempt_id, booking_id, state in sale.rows(
+            "SELECT p.attempt_id::text, p.booking_id::text, p.state FROM booking.payments AS p "
+            "JOIN booking.bookings AS b USING (booking_id) WHERE b.event_id = %s",
+            sale.event_id,
+        )
+    }
+    theirs = {a.attempt_id: a.state for a in provider.attempts() if a.attempt_id in known}
+    captured = [known[attempt_id][0] for attempt_id, state in theirs.items() if state == "captured"]
     wrong = [
         f"{b} is {s}, and paid {captured.count(b)} times"
         for b, s in booked.items()
         if captured.count(b) != (s == "confirmed")
     ]
-    known = dict(
-        sale.rows(
-            "SELECT p.attempt_id::text, p.state FROM booking.payments AS p "
-            "JOIN booking.bookings AS b USING (booking_id) WHERE b.event_id = %s",
-            sale.event_id,
-        )
-    )
-    theirs = {a.attempt_id: a.state for a in provider.attempts() if a.attempt_id in known}
-    return wrong + [f"{a}: {known[a]} here, {s} there" for a, s in theirs.items() if s != known[a]]
+    return wrong + [f"{a}: {known[a][1]} here, {state} there" for a, state in theirs.items() if state != known[a][1]]

@@ -136,6 +136,50 @@ def test_captured_although_the_seats_were_released_it_is_refunded(sale: Sale, pr
     assert disagreements(sale, provider) == []
 
 
+def _expired_and_captured_later(sale: Sale) -> str:
+    """Given up, expired, and recorded as that; the provider captures in the end, and cannot void."""
+    booking_id = _reserved(sale)
+    sale.shop.confirm("ann", booking_id, "webhook-after-expiry-1")
+    (payment,) = _wait_and_claim(sale)
+    pay_of(sale, bound_ms=-1).step(payment)
+    sale.clock.advance(HOLD_SECONDS)
+    _sweep(sale)
+    sale.record()
+    assert sale.shop.get("ann", booking_id).status == "expired"
+    return booking_id
+
+
+def test_captured_although_the_reservation_has_expired_the_payer_gets_the_same_seats_anew(
+    sale: Sale, provider: Provider
+) -> None:
+    booking_id = _expired_and_captured_later(sale)
+    go_on(sale)
+    old = sale.shop.get("ann", booking_id)
+    assert (old.status, old.payment_state) == ("expired", "captured")
+    new = sale.shop.get("ann", old.paid_booking_id or "")
+    assert (new.status, new.quantity, new.unit_price_minor) == ("confirmed", old.quantity, old.unit_price_minor)
+    assert sale.seats() == SOLD
+    assert disagreements(sale, provider) == []
+
+
+def test_captured_although_it_has_expired_and_all_is_sold_it_is_refunded(sale: Sale, provider: Provider) -> None:
+    booking_id = _expired_and_captured_later(sale)
+    sale.shop.confirm("bob", sale.reserve("bob", 9).booking.booking_id, "approve-1")
+    go_on(sale)
+    assert steps(sale, booking_id) == [["intent", "pending", "voiding", "refunding", "refunded"]]
+    assert disagreements(sale, provider) == []
+
+
+def test_captured_although_it_has_expired_and_the_price_has_changed_it_is_refunded(
+    sale: Sale, provider: Provider
+) -> None:
+    booking_id = _expired_and_captured_later(sale)
+    sale.shop.open_zone(Zone(event_id=sale.event_id, zone_id="A", name="A", capacity=10, price_minor=1, currency="THB"))
+    go_on(sale)
+    assert states(sale, booking_id) == ["refunded"]
+    assert disagreements(sale, provider) == []
+
+
 def test_captured_after_another_card_has_paid_it_is_refunded(sale: Sale, provider: Provider) -> None:
     booking_id = _reserved(sale)
     sale.shop.confirm("ann", booking_id, "webhook-after-expiry-1")

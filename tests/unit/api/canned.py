@@ -5,6 +5,7 @@ from typing import Any
 
 from app.domain.model import Booking, Event, Extended, Held, Seats, Stock, Transition, Zone
 from app.services.availability import OnSale
+from app.services.history import Past
 from app.services.inventory import Compared
 from app.services.list_bookings import Page
 from app.services.reconcile import Finding, Report
@@ -61,7 +62,8 @@ class Services:
         self.release = Verb(BOOKING)
         self.cancel = Verb(replace(BOOKING, status="cancelled", ended_at_ms=AT_MS))
         self.extend = Verb(Extended(BOOKING, replayed=False, expires_in_ms=1_199_999))
-        self.history = Verb([Transition(1, "reserved", AT_MS, "reserve")])
+        self.history = Verb(Past([Transition(1, "reserved", AT_MS, "reserve")]))
+        self.receive = Verb(True)
         self.list_bookings = Verb(Page([BOOKING], BOOKING_ID))
         self.summary = Verb(Count("demo", held=2, confirmed=3, allowed=10, remaining=5))
         self.inventory = Verb([Compared(Stock("demo", "A", 10, 3, 2, 7), ON_SALE.seats)])

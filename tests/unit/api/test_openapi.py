@@ -25,6 +25,7 @@ ROUTES = {
     ("get", "/api/v1/bookings/{booking_id}/history"),
     ("get", "/api/v1/bookings"),
     ("get", "/api/v1/bookings/summary"),
+    ("post", "/api/v1/webhooks/payments"),
     ("get", "/api/v1/admin/inventory"),
     ("post", "/api/v1/admin/reconcile"),
     ("get", "/api/v1/events"),
