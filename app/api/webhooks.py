@@ -17,13 +17,14 @@ _BODY: Final = {"required": True, "content": {"application/json": {"schema": {"t
 
 
 def signed(*headers: str) -> Callable[[V], V]:
-    """Gives the view the raw body: a signature is over bytes. `headers` carry it."""
+    """Gives the view the headers and the raw body: a signature is over bytes. `headers` carry it."""
     parameters = [{"in": "header", "name": name, "required": True, "schema": {"type": "string"}} for name in headers]
 
     def decorate(view: V) -> V:
         @wraps(view)
         def with_body(*positional: Any, **named: Any) -> Any:
-            return view(*positional, body=bytes_of(request), **named)
+            sent = {name.lower(): value for name, value in request.headers.items()}
+            return view(*positional, sent=sent, body=bytes_of(request), **named)
 
         described = documented(with_body, parameters=parameters, requestBody=_BODY)
         return cast(V, refuses("UNAUTHORIZED", "MALFORMED_REQUEST", "PAYLOAD_TOO_LARGE")(described))
@@ -35,10 +36,10 @@ def signed(*headers: str) -> Callable[[V], V]:
 @blueprint.answers(present.received, {200: answers.Received})
 @refuses("SERVICE_UNAVAILABLE")
 @signed("webhook-id", "webhook-timestamp", "webhook-signature")
-def payments(*, body: bytes) -> bool:
+def payments(*, sent: dict[str, str], body: bytes) -> bool:
     """A provider's word about a payment, as Standard Webhooks
 
     `type` is `payment.succeeded` or `payment.failed`, `data.attempt_id` says which. The provider is then asked; a 200
     says that the word will not get lost.
     """
-    return wired().receive("payments", request.headers, body)
+    return wired().receive("payments", sent, body)
