@@ -11,15 +11,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from app.domain.ids import shard_of_event
 from app.domain.model import Facts, Learned, Status
+from app.domain.payments import Notice
 from app.domain.ports import ENTRY_KINDS, Entry
 
 LOG_VERSION: Final = 1
 REPLAYED: Final = "dead_letter.replayed"
+PAYMENT_EVENTS: Final = ("payment.succeeded", "payment.failed")
 SOURCE: Final = "/holdfast"
 _SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
+
+
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Poison(Exception):
@@ -127,11 +133,9 @@ def encode_replay(topics: Collection[str], row: OutboxRow) -> Message | None:
     return Message(data["topic"], b64decode(data["key"]), b64decode(data["payload"]), data["partition"], headers)
 
 
-def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], shards: int) -> Settling | None:
+def decode_event(value: bytes | None, headers: Headers, shards: int) -> Settling | None:
     """What a public event has to tell Redis; None if nothing. Raises `Poison`."""
-    attributes = {name: text.decode("utf-8", "replace") for name, text in headers if text is not None}
-    if (version := attributes.get("ce_specversion")) != "1.0":
-        raise Poison(f"specversion {version!r} of CloudEvents is unknown")
+    attributes = _attributes(headers)
     match kind := attributes.get("ce_type"):
         case "booking.confirmed" | "booking.released" | "booking.expired":
             return _decided(_object(value), shards)
@@ -142,6 +146,31 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes | None]
             return None  # told to others only
         case _:
             raise Poison(f"type {kind!r} is unknown")
+
+
+def decode_payment_event(value: bytes | None, headers: Headers) -> Notice:
+    """What a payments team tells of an attempt. Raises `Poison`."""
+    attributes = _attributes(headers)
+    kind, source, id_ = (attributes.get(name, "") for name in ("ce_type", "ce_source", "ce_id"))
+    if kind not in PAYMENT_EVENTS:
+        raise Poison(f"type {kind!r} is unknown")
+    if not id_ or "\0" in source + id_ or b"\\u0000" in (value or b""):
+        raise Poison("`ce_id` is missing, or there is a NUL, which Postgres cannot keep")
+    data = _object(value)
+    try:
+        attempt_id = str(UUID(data.get("attempt_id")))
+    except (ValueError, TypeError, AttributeError):
+        raise Poison("`attempt_id` is not a UUID") from None
+    # CloudEvents: it is source and id together that are unique.
+    return Notice(f"{source} {id_}", kind, kind == "payment.succeeded", attempt_id, None, data)
+
+
+def _attributes(headers: Headers) -> dict[str, str]:
+    """Of a CloudEvent of the version that we know. Raises `Poison`."""
+    attributes = {name: text.decode("utf-8", "replace") for name, text in headers if text is not None}
+    if (version := attributes.get("ce_specversion")) != "1.0":
+        raise Poison(f"specversion {version!r} of CloudEvents is unknown")
+    return attributes
 
 
 def _decided(data: dict[str, Any], shards: int) -> Settling:

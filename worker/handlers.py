@@ -5,14 +5,23 @@ records, but something that they need is away.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from app.domain.errors import Refusal, Unrecordable
 from app.domain.model import Learned, Status
+from app.domain.payments import Notice
 from app.domain.ports import Entry, Recorder
-from worker.events import Poison, Settling, check_entry, decode_event, decode_log, encode_log
+from worker.events import (
+    Poison,
+    Settling,
+    check_entry,
+    decode_event,
+    decode_log,
+    decode_payment_event,
+    encode_log,
+)
 
 # One call to Postgres: large enough to pay for its commit, small enough to hold its locks only briefly.
 ENTRIES_PER_CALL: Final = 500
@@ -185,6 +194,29 @@ class SettleBookings:
             if len(settlings) == 1:
                 return [(settlings[0][0], f"{type(error).__name__}: {error}")]
         return [refused for one in settlings for refused in self._settle(shard, [one])]
+
+
+class ReceivePayments:
+    """`payment.events` to the inbox of payments, as a webhook comes there: the provider is then asked by the saga."""
+
+    def __init__(self, note: Callable[[str, Notice], bool]) -> None:
+        self._note = note
+
+    def __call__(self, records: Sequence[Record]) -> Outcome:
+        """Done are all records before the first for which Postgres is away. Raises `Later` if that is the first."""
+        outcome = Outcome(0)
+        for record in records:
+            try:
+                self._note("kafka", decode_payment_event(record.value, record.headers))
+            except Poison as poison:
+                outcome.poisoned.append(Poisoned(record, str(poison), record.value or b""))
+            except Refusal as refused:
+                if not outcome.done:
+                    _wait_if_unavailable(refused)
+                    raise
+                break
+            outcome.done += 1
+        return outcome
 
 
 def _wait_if_unavailable(error: Exception) -> None:

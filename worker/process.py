@@ -9,8 +9,8 @@ from typing import Final
 from app.wiring import Wiring
 from worker.auditor import Auditor
 from worker.broker import Broker
-from worker.consumer import Consumer
-from worker.handlers import RecordReservations, SettleBookings
+from worker.consumer import Consumer, Handler
+from worker.handlers import ReceivePayments, RecordReservations, SettleBookings
 from worker.log import KafkaLog
 from worker.loop import Threads
 from worker.metrics import Figures
@@ -83,10 +83,13 @@ class Worker:
         wiring, topics = self._wiring, broker.topics
         record = RecordReservations(wiring.recorder)
         settle = SettleBookings(wiring.reservations, wiring.settings.shards)
-        for name, topic, group, handler in (
+        roles: list[tuple[str, str, str, Handler]] = [
             ("recorder", topics.reservation_log, topics.recorder, record),
             ("settler", topics.booking_events, topics.settler, settle),
-        ):
+        ]
+        if wiring.pay:
+            roles.append(("cashier", topics.payment_events, topics.cashier, ReceivePayments(wiring.receive.note)))
+        for name, topic, group, handler in roles:
             consumer = Consumer(name, broker, topic, group, handler, wiring.dead_letters, self._kafka, self._stop)
             self._consumers_by_name[name] = consumer
             self._figures |= {f"{name}_records": (consumer, "done"), f"{name}_poison": (consumer, "poisoned")}

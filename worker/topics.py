@@ -49,6 +49,10 @@ class Topics:
     def settler(self) -> str:
         return f"{self.prefix}holdfast.settler"
 
+    @property
+    def cashier(self) -> str:
+        return f"{self.prefix}holdfast.cashier"
+
     def names(self) -> tuple[str, ...]:
         return self.reservation_log, self.booking_events, self.payment_events, self.booking_dead
 

@@ -12,7 +12,7 @@ from app.domain.ids import shard_of_event
 from app.domain.model import Learned, Status
 from app.domain.ports import Entry
 from worker.events import encode_log
-from worker.handlers import Later, RecordReservations, SettleBookings, refused_for_its_data
+from worker.handlers import Later, ReceivePayments, RecordReservations, SettleBookings, refused_for_its_data
 
 SHARDS = 16
 AWAY = refusal("SERVICE_UNAVAILABLE", "Postgres is away")
@@ -170,3 +170,19 @@ def test_an_event_that_redis_refuses_does_not_take_its_neighbours_with_it() -> N
     outcome = SettleBookings(store, SHARDS)([confirmed("e", 1), confirmed("e", 2), confirmed("e", 3)])
     assert outcome.done == 3
     assert [(p.record.offset, p.cause) for p in outcome.poisoned] == [(2, "Refusal: VALIDATION_ERROR: bad facts")]
+
+
+def paid(number: int, kind: str = "payment.succeeded") -> Record:
+    names = {"ce_specversion": "1.0", "ce_type": kind, "ce_source": "/till", "ce_id": str(number)}
+    value = json.dumps({"attempt_id": "00000000-0000-4000-8000-000000000001"}).encode()
+    return Record(value, number, [(name, text.encode()) for name, text in names.items()])
+
+
+def test_words_about_payments_are_noted_up_to_the_first_for_which_postgres_is_away() -> None:
+    store = Answering(lambda call: AWAY if call[1] == "/till 3" else None)
+    receive = ReceivePayments(lambda source, notice: bool(store._call((source, notice.message_id, notice.succeeded))))
+    outcome = receive([paid(1), Record(b"{}", 2), paid(2, "payment.failed"), paid(3), paid(4)])
+    assert store.calls == [("kafka", "/till 1", True), ("kafka", "/till 2", False), ("kafka", "/till 3", True)]
+    assert (outcome.done, [poisoned.record.offset for poisoned in outcome.poisoned]) == (3, [2])
+    with pytest.raises(Later, match="Postgres is away"):
+        receive([paid(3)])
