@@ -4,8 +4,8 @@
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] the freeze's token
 -- ARGV[2] the coming epoch
--- ARGV[3] zone | user | reservation | key: what the chunk is of; all zones come before any reservation
--- ARGV[4] JSON [{...}], as shard_image.sql writes them, 500 at most
+-- ARGV[3] purged | zone | user | reservation | key: what the chunk is of, in this order
+-- ARGV[4] JSON [...], as shard_image.sql writes them, 500 at most
 --
 -- OK
 -- SERVICE_UNAVAILABLE lost (another rebuilder has taken over, or Redis forgot again)
@@ -61,7 +61,9 @@ local function install_reservations()
   end
 end
 
-if ARGV[3] == "zone" then
+if ARGV[3] == "purged" then
+  call("SADD", purged_key, unpack(rows))
+elseif ARGV[3] == "zone" then
   learn(rows, {})
 elseif ARGV[3] == "user" then
   learn({}, rows)

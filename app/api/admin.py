@@ -16,14 +16,15 @@ blueprint: Final = Blueprint("admin", "For operators")
 
 @blueprint.route("PUT", "/admin/events/<event_id>", parameters=[EVENT])
 @blueprint.answers(present.event_put, {201: answers.EventPut, 200: answers.EventPut})
-@refuses("SERVICE_UNAVAILABLE")
+@refuses("EVENT_NOT_FOUND", "SERVICE_UNAVAILABLE")
 @for_admin
 @new_ids
 @blueprint.takes(schemas.PutEvent)
 def put_event(terms: dict[str, Any], *, event_id: str) -> tuple[Event, bool]:
     """Create an event, or replace its terms
 
-    201 where it is new. New terms hold for all its zones from now on; a reservation keeps its deadline.
+    201 where it is new. New terms hold for all its zones from now on; a reservation keeps its deadline. An id that
+    begins with `sandbox:` makes an event for trials, which an operator may purge; then its id is unusable for 30 days.
     """
     event = Event(event_id=event_id, **terms)
     return event, wired().open_zone.event(event)

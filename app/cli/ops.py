@@ -10,10 +10,11 @@ from app.cli import watch
 from app.cli.dead_letters import dead_letters
 from app.cli.opened import opened, settings
 from app.cli.payments import payments
+from app.cli.purge import purge_event
 from app.cli.reconcile import reconcile
 
 ops = AppGroup("ops", help="What an operator does by hand.")
-for look in (watch.events, watch.zones, watch.booking, watch.tail, reconcile):
+for look in (watch.events, watch.zones, watch.booking, watch.tail, reconcile, purge_event):
     ops.command()(look)
 ops.add_command(dead_letters)
 ops.add_command(payments)

@@ -183,7 +183,14 @@ KINDS: Final = _table(
         "no identity, or one that cannot be verified",
         "Get a fresh token and ask again with it.",
     ),
-    Kind("FORBIDDEN", 403, "Forbidden", "the identity may not do this", "Ask with one that may: an administrator's."),
+    Kind(
+        "FORBIDDEN",
+        403,
+        "Forbidden",
+        "the identity may not do this",
+        "Ask with one that may: an administrator's.",
+        sqlstate="SE403",
+    ),
     Kind("NOT_FOUND", 404, "Not found", "no such route", "Mend the path; `/openapi.json` lists them all."),
     Kind(
         "METHOD_NOT_ALLOWED",

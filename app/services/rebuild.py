@@ -31,14 +31,17 @@ class Rebuild:
     ended."""
     on_progress: OnProgress = lambda shard, step, count: None
 
-    def __call__(self, shard: int) -> bool:
-        """Opens `shard` again if it is closed; False if somebody else is at it. Raises `SERVICE_UNAVAILABLE`.
+    def __call__(self, shard: int, purge: Sequence[str] = ()) -> bool:
+        """Opens `shard` again if it is closed; False if somebody else is at it. To `purge` sandbox events is to rebuild
+        their shard, open or not, without them. Raises `SERVICE_UNAVAILABLE`, `FORBIDDEN` if that may not be.
 
         May die at any line: the session lock falls with its connection, and the next one starts from the freeze."""
+        if purge:
+            self.ledger.check_purge(purge)  # before anything is stopped for it
         with self.ledger.rebuild_lock(shard) as mine:
             if not mine:
                 return False
-            if self.reservations.is_open(shard, self.epochs()[shard]):
+            if not purge and self.reservations.is_open(shard, self.epochs()[shard]):
                 return True  # somebody did it while we waited
             began = time.monotonic()
             progress = _Progress(shard, self.on_progress, began)
@@ -48,7 +51,7 @@ class Rebuild:
             survivors = self._record(self.reservations.survivors(shard), progress)
             logged = self._record(self.event_log.unrecorded(shard), progress, survivors) if self.event_log else 0
             log.info("shard %d: %d entries of the outbox and %d of the log are recorded", shard, survivors, logged)
-            image = self.ledger.shard_image(shard)
+            image = self.ledger.shard_image(shard, purge)
             self._install(shard, token, run_id, image, progress)
             self.reservations.flip(shard, token, run_id, image.epoch)
             log.info(

@@ -110,17 +110,40 @@ class PostgresRebuilding:
             row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
             yield bool(row and row[0])
 
-    def shard_image(self, shard: int) -> Image:
-        """Raises the epoch; answers what Redis has to hold at it. Raises `SERVICE_UNAVAILABLE`.
+    def check_purge(self, event_ids: Sequence[str]) -> None:
+        """Raises `FORBIDDEN` for what is no sandbox, or where we are no operator; `SERVICE_UNAVAILABLE`."""
+        with self._postgres.session(self._timeout_s) as connection:
+            _as_operator(connection)
+            real = connection.execute(
+                "SELECT e FROM unnest(%s::text[]) AS e WHERE NOT booking.is_sandbox(e) LIMIT 1", [list(event_ids)]
+            ).fetchone()
+        if real:
+            raise refusal("FORBIDDEN", f"{real[0]} is no sandbox event")
+
+    def shard_image(self, shard: int, purge: Sequence[str] = ()) -> Image:
+        """Raises the epoch; answers what Redis has to hold at it. The sandbox events `purge` are gone with it: that is
+        for an operator. Raises `FORBIDDEN`, `SERVICE_UNAVAILABLE`.
 
         All of it is here, and the epoch is committed, before the first row is installed: no second image can have the
         same epoch."""
-        with self._postgres.session(self._timeout_s) as connection:
+        with self._postgres.session(self._timeout_s) as connection, connection.transaction():
+            if purge:
+                _as_operator(connection)
+            for event_id in purge:
+                connection.execute("SELECT booking.purge_event(%s::smallint, %s)", [shard, event_id])
             rows = connection.execute(
                 "SELECT kind, doc::text FROM booking.shard_image(p_shard => %s::smallint)", [shard]
             )
         _, head = rows.fetchone() or ("", "{}")
         return Image(**json.loads(head), rows=rows.rowcount - 1, chunks=_chunks(rows))
+
+
+def _as_operator(connection: psycopg.Connection[TupleRow]) -> None:
+    """For the rest of the session. Raises `FORBIDDEN`."""
+    try:
+        connection.execute("SET ROLE holdfast_operator")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise refusal("FORBIDDEN", "DATABASE_URL has not the role holdfast_operator") from error
 
 
 def _chunks(rows: psycopg.Cursor[TupleRow]) -> Iterator[Chunk]:

@@ -25,7 +25,8 @@ _FUNCTIONS_OF_SCHEMA: Final = """
 """
 _GRANTS: Final = """
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA booking FROM PUBLIC;
-    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA booking TO holdfast_app;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA booking TO holdfast_app, holdfast_operator;
+    REVOKE ALL ON FUNCTION booking.purge_event FROM holdfast_app;
 """
 
 

@@ -5,11 +5,19 @@ local ZONE_FACTS = {
   "per_reservation", "version", "ceiling_done",
 }
 
+-- Of a sandbox event that is gone the log may still tell.
+local function is_purged(event)
+  return call("SISMEMBER", purged_key, event) == 1
+end
+
 local function learn_zone(fact)
   local name = zone_name(fact.event_id, fact.zone_id)
   local zone = zone_key(name)
   local known = call("HGET", zone, "version")
   if known and tonumber(known) >= fact.version then
+    return
+  end
+  if not known and is_purged(fact.event_id) then
     return
   end
   if not known and call("EXISTS", deadlines_key(name)) == 1 then
@@ -35,7 +43,9 @@ local function learn_user(fact)
   if known and tonumber(known) >= fact.version then
     return
   end
-  call("HSET", user, "confirmed", fact.confirmed, "version", fact.version)
+  if known or not is_purged(fact.event_id) then
+    call("HSET", user, "confirmed", fact.confirmed, "version", fact.version)
+  end
 end
 
 local function learn(zones, users)

@@ -6,6 +6,8 @@ local due_key = space .. "due" -- sorted set: zone -> a time not later than its 
 local pins_key = space .. "pins" -- sorted set: booking -> when it was pinned, ms
 local ceilings_key = space .. "ceilings" -- sorted set: zone -> when its ceiling was set, ms
 
+local purged_key = space .. "purged" -- set: events of which nothing is learned any more
+
 local function zone_name(event, zone)
   return event .. "/" .. zone
 end

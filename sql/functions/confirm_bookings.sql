@@ -39,7 +39,7 @@ BEGIN
         SELECT p.*, s.epoch AS epoch_now, e.max_per_user
         FROM batch_of(p_pins) AS p
         JOIN shards AS s USING (shard)
-        JOIN events AS e USING (event_id)
+        LEFT JOIN events AS e USING (event_id) -- it may have been purged: then the pin is of an older epoch
         ORDER BY p.event_id, p.zone_id, p.booking_id
     LOOP
         SELECT b.* INTO v_booking FROM bookings AS b WHERE b.booking_id = v_pin.booking_id;

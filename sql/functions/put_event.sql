@@ -1,6 +1,7 @@
 -- put_event: opens an event or changes the terms of its sale; all its zones' facts change with them.
 -- Answers whether it is new, and those facts.
--- Locks: shard (shared), the event's zones, sorted. Idempotent: yes. Raises: 23514 for terms that contradict each other.
+-- Locks: shard (shared), the event's zones, sorted. Idempotent: yes. Raises: 23514 for terms that contradict each other;
+-- SE404 for an event that was purged.
 CREATE OR REPLACE FUNCTION booking.put_event(p_shard smallint, p_event jsonb)
 RETURNS TABLE (created boolean, zones jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
@@ -9,6 +10,10 @@ DECLARE
     v_zones booking.zones[];
 BEGIN
     PERFORM lock_shards(ARRAY[p_shard]);
+    IF EXISTS (SELECT FROM purged_events AS p WHERE p.event_id = p_event ->> 'event_id') THEN
+        RAISE EXCEPTION 'EVENT_NOT_FOUND'
+            USING ERRCODE = 'SE404', DETAIL = 'It was purged, and its id is not given out again: the log still speaks of it';
+    END IF;
     INSERT INTO events AS known (
         event_id, shard, name, opens_at, closes_at, hold_seconds, hold_seconds_max, max_per_user, max_per_reservation
     )

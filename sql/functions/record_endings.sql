@@ -7,6 +7,7 @@ DECLARE
     v_ended booking.bookings[];
 BEGIN
     PERFORM lock_shards(array_agg(e.shard)) FROM batch_of(p_entries) AS e;
+    p_entries := without_purged(p_entries);
     v_ended := insert_bookings(p_entries, p_status, p_cause, p_live_only => false);
     -- Closes the race with a confirm of the same booking: the lock first, then the look at its status.
     PERFORM 1 FROM bookings AS b

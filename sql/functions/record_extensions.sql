@@ -7,6 +7,7 @@ DECLARE
     v_moved integer;
 BEGIN
     PERFORM lock_shards(array_agg(e.shard)) FROM batch_of(p_entries) AS e;
+    p_entries := without_purged(p_entries);
     PERFORM insert_bookings(p_entries, 'reserved', 'reserve', p_live_only => false);
     PERFORM 1 FROM bookings AS b
     WHERE b.booking_id IN (SELECT e.booking_id FROM batch_of(p_entries) AS e)

@@ -8,6 +8,7 @@ DECLARE
 BEGIN
     -- Closes the race with a rebuild: the epoch that decides liveness cannot move before this commits.
     PERFORM lock_shards(array_agg(e.shard)) FROM batch_of(p_entries) AS e;
+    p_entries := without_purged(p_entries);
     v_fresh := insert_bookings(p_entries, 'reserved', 'reserve', p_live_only => false);
     -- A beginning that comes late, after the booking's end, still has its row.
     INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)

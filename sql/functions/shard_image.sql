@@ -1,7 +1,7 @@
--- shard_image: raises the shard's epoch and answers all that Redis has to hold at it, in this order: {epoch, ended}, zones,
--- users, live reservations, idempotency keys of 24 h. The image must fit: a release that never reached Postgres makes its
--- reservation live again while its seats may have been sold since, so what is past a capacity or a limit ends here. What
--- has an open payment comes back pinned for it, under the next number (rule 3.7).
+-- shard_image: raises the shard's epoch and answers all that Redis has to hold at it, in this order: {epoch, ended},
+-- purged events, zones, users, live reservations, idempotency keys of 24 h. The image must fit: a release that never
+-- reached Postgres makes its reservation live again while its seats may have been sold since, so what is past a capacity
+-- or a limit ends here. What has an open payment comes back pinned for it, under the next number (rule 3.7).
 -- Locks: shard, exclusive: waits for transactions under way and keeps new ones out, or a write between the image and the
 -- epoch would be lost; then the bookings that end. The caller holds the rebuild lock. Idempotent: no, each call is an epoch.
 -- Raises: nothing.
@@ -22,6 +22,7 @@ BEGIN
     );
 
     RETURN QUERY SELECT 'epoch', jsonb_build_object('epoch', v_epoch, 'ended', v_ended);
+    RETURN QUERY SELECT 'purged', to_jsonb(p.event_id) FROM purged_events AS p WHERE p.shard = p_shard;
     RETURN QUERY
     SELECT 'zone', zone_facts(z)
     FROM events AS e JOIN zones AS z USING (event_id)
