@@ -198,7 +198,7 @@ class Wiring:
 
     def health(self) -> dict[str, str]:
         """What is wrong with redis, postgres and shards; "ok" where nothing is."""
-        health = {"redis": _health(self.redis.run_id), "postgres": _health(self.ledger.epochs)}
+        health = {"redis": _health(self.redis.run_id), "postgres": _health(self.epochs.refresh)}
         if set(health.values()) != {"ok"}:
             return health | {"shards": "not known"}
         closed = self.closed_shards()

@@ -228,7 +228,7 @@ def test_a_cut_of_an_older_epoch_comes_too_late(sale: Sale) -> None:
 
 
 def _causes(sale: Sale, booking_id: str) -> list[tuple[int, str, str]]:
-    return [(t.version, t.status, t.cause) for t in sale.shop.history("ann", booking_id)]
+    return [(t.version, t.status, t.cause) for t in sale.shop.history("ann", booking_id).transitions]
 
 
 def test_history_tells_each_transition_before_and_after_it_is_recorded(sale: Sale) -> None:

@@ -51,6 +51,17 @@ def status_of_a_new_connection(server: Gunicorn, path: str) -> int | str:
         return "refused"
 
 
+def wait_until_each_worker_sells(server: Gunicorn, event_id: str) -> None:
+    """One of them has rebuilt the shards; the other learns of it within a second."""
+
+    def sells(_: int) -> bool:
+        with client_of(server) as client:
+            return client.post("/bookings/reserve", json=order(event_id)).status_code == 201
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        until(lambda: all(pool.map(sells, range(2 * IN_FLIGHT))), 10, "each worker sells")
+
+
 def reserve_while_redis_hangs(pool: ThreadPoolExecutor, web: httpx.Client, event_id: str) -> list[Any]:
     """Requests that are certainly in flight when this returns."""
     held = [pool.submit(web.post, "/bookings/reserve", json=order(event_id)) for _ in range(IN_FLIGHT)]
@@ -63,6 +74,7 @@ def test_sigterm_turns_readyz_503_first_and_finishes_what_is_in_flight(
     server: Gunicorn, web: httpx.Client, own_redis: Redis
 ) -> None:
     event_id = open_event(web)
+    wait_until_each_worker_sells(server, event_id)
     own_redis.pause()
     try:
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -100,6 +112,7 @@ def test_an_idle_connection_does_not_keep_a_server_from_ending(server: Gunicorn,
 def test_what_is_killed_loses_what_is_in_flight(server: Gunicorn, web: httpx.Client, own_redis: Redis) -> None:
     """The control: these tests can tell a request that was lost."""
     event_id = open_event(web)
+    wait_until_each_worker_sells(server, event_id)
     own_redis.pause()
     try:
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
