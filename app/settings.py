@@ -70,6 +70,14 @@ class Settings:
     """Connections per process. Confirms queue on the zone's row anyway; each connection is a process in Postgres."""
     postgres_timeout_ms: int = _integer(800, 10, 600_000)
     """For a connection from the pool and a statement: then 503, within a second, and the client may ask again."""
+    confirm_batch: int = _integer(64, 1, 500)
+    """Confirms that share one transaction: some ten milliseconds of it, and of the lock on a hot zone's row."""
+    confirm_lanes: int = _integer(2, 1, 64)
+    """Such transactions under way per process. One keeps Postgres idle between two; more queue on a hot zone's row."""
+    confirm_linger_ms: int = _integer(5, 0, 1_000)
+    """How long a confirm waits for company while another is under way. One that comes alone does not wait."""
+    confirm_queue_max: int = _integer(2_000, 1, 1_000_000)
+    """Confirms per process that may wait for their transaction; past it 503. More are not done in time anyway."""
     breaker_failures: int = _integer(5, 0, 1_000)
     """Calls of Redis, or of Postgres, in a row that got no answer, after which a process answers 503 at once instead of
     waiting; one call in `BREAKER_PROBE_MS` still tries. 0: never."""

@@ -16,7 +16,7 @@ from app.domain.ports import Log
 from app.services.audit import Audit
 from app.services.availability import Availability
 from app.services.cancel import Cancel
-from app.services.confirm import Confirm
+from app.services.confirm import Confirm, Decide
 from app.services.expire import Expire
 from app.services.extend import Extend
 from app.services.get import Get
@@ -35,6 +35,7 @@ from app.services.reopen import Reopen
 from app.services.reserve import Reserve
 from app.services.summary import Summary
 from app.services.tail import Tail
+from app.services.together import Together
 from app.settings import Settings
 from app.stores.breaker import Breaker
 from app.stores.dead_letters import PostgresDeadLetters
@@ -116,8 +117,22 @@ class Wiring:
             if provider
             else None
         )
+        decide = Together(
+            Decide(self.reservations, self.ledger, settings.shards),
+            key=lambda pin: pin.booking.booking_id,
+            most=settings.confirm_batch,
+            lanes=settings.confirm_lanes,
+            linger_s=settings.confirm_linger_ms / 1000,
+            queue_most=settings.confirm_queue_max,
+            timeout_s=self.postgres.timeout_s,
+        )
         self.confirm = Confirm(
-            self.reservations, self.ledger, settings.shards, self.pay, settings.payment_timeout_ms + _STORES_TIME_MS
+            self.reservations,
+            self.ledger,
+            settings.shards,
+            decide,
+            self.pay,
+            settings.payment_timeout_ms + _STORES_TIME_MS,
         )
         self.release = Release(self.reservations, self.ledger)
         self.cancel = Cancel(self.reservations, self.ledger, settings.shards)

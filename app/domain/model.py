@@ -1,8 +1,8 @@
 """The records that travel between floors. Times are Unix milliseconds, money is integer minor units."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 Status = Literal["reserved", "confirmed", "released", "expired", "cancelled"]
 PaymentState = Literal[
@@ -158,6 +158,19 @@ class Learned:
 
     zones: tuple[Facts, ...] = ()
     users: tuple[Facts, ...] = ()
+
+    @classmethod
+    def newest(cls, many: "Iterable[Learned]") -> "Learned":
+        """All of it in one, each zone and each user once, with the facts of the highest version."""
+        zones: dict[object, Facts] = {}
+        users: dict[object, Facts] = {}
+        for learned in many:
+            for kind, facts_of_kind, id_of in ((zones, learned.zones, "zone_id"), (users, learned.users, "user_id")):
+                for facts in facts_of_kind:
+                    known = kind.setdefault((facts["event_id"], facts[id_of]), facts)
+                    if cast(int, facts["version"]) > cast(int, known["version"]):
+                        kind[facts["event_id"], facts[id_of]] = facts
+        return cls(tuple(zones.values()), tuple(users.values()))
 
 
 @dataclass(frozen=True, slots=True)

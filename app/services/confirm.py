@@ -1,14 +1,40 @@
 """confirm: the promise becomes a fact. Redis pins, the provider is asked where there is one, Postgres decides, Redis
 settles (rules 3.2 and 3.3)."""
 
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.errors import Refusal, refusal
 from app.domain.ids import shard_of_event
-from app.domain.model import Booking, Decision, Pin
+from app.domain.model import Booking, Decision, Learned, Pin
 from app.domain.ports import Ledger, Reservations
 from app.services.handover import left_to_worker
 from app.services.pay import Pay
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Has Postgres decide pins, in one transaction, and settles in Redis what it confirms, a script a shard."""
+
+    reservations: Reservations
+    ledger: Ledger
+    shards: int
+
+    def __call__(self, pins: Sequence[Pin]) -> Mapping[Hashable, Decision]:
+        """By booking. Durable when it returns; a shard that cannot be told now is left to the worker.
+
+        Raises `SERVICE_UNAVAILABLE` for all of them."""
+        decisions = self.ledger.confirm_bookings(pins)
+        of_shards: defaultdict[int, list[Decision]] = defaultdict(list)
+        for decision in decisions:
+            if decision.outcome == "CONFIRMED" and decision.booking:
+                of_shards[shard_of_event(decision.booking.event_id, self.shards)].append(decision)
+        for shard, confirmed in of_shards.items():
+            with left_to_worker("settling confirmed bookings"):
+                learned = Learned.newest(decision.learned for decision in confirmed)
+                self.reservations.settle(shard, [decision.booking_id for decision in confirmed], {}, learned)
+        return {decision.booking_id: decision for decision in decisions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +42,8 @@ class Confirm:
     reservations: Reservations
     ledger: Ledger
     shards: int
+    decide: Callable[[Pin], Decision]
+    """One pin's part of `Decide`; requests that come together share a call of it."""
     pay: Pay | None = None
     """None: the caller's `payment_id` is recorded as proof, and nobody is asked."""
     lease_ms: int = 5_000
@@ -37,10 +65,9 @@ class Confirm:
             return self._decided_before(user_id, booking_id, payment_id, refused)
         if self.pay and _total(pin.booking):
             return self._paid(self.pay, pin)
-        (decision,) = self.ledger.confirm_bookings([pin])
+        decision = self.decide(pin)
         if decision.outcome != "CONFIRMED" or decision.booking is None:
             raise _refusal(decision)
-        self._settle(decision)
         return decision.booking
 
     def _paid(self, pay: Pay, pin: Pin) -> Booking:

@@ -48,7 +48,7 @@ class Postgres:
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
     ) -> None:
         self._url = url
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._breaker = breaker
         self._time_limit = time_limit
         self._pool: ConnectionPool[psycopg.Connection[TupleRow]] = ConnectionPool(
@@ -78,7 +78,7 @@ class Postgres:
         with (
             translated(),
             self._breaker.watching(_is_silence),
-            self._time_limit(self._timeout_s),
+            self._time_limit(self.timeout_s),
             self._pool.connection() as connection,
         ):
             return connection.execute(query, parameters).fetchall()

@@ -164,7 +164,7 @@ def test_a_web_process_killed_in_confirm_and_the_worker_alone(office: Office, po
 
 def test_control_a_pin_that_ends_without_a_record_of_it_goes_red(office: Office, database: str) -> None:
     event_id, booking_id = _crash(office, "pin")
-    undecided = ("v_pin.epoch = v_pin.epoch_now AND v_booking.status = 'reserved'", "false")
+    undecided = ("outcome = 'ENDED' AND v_booking.status = 'reserved'", "false")
     with (
         altered_function(database, "settle_bookings", *undecided),
         office.worker(),

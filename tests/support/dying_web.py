@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.factory import create_app
+from app.services.confirm import Decide
+from app.services.together import Together
 from dev.gunicorn import Gunicorn
 
 CRASH_POINTS: Final = {"pin": "confirm", "commit": "confirm_bookings", "settle": "settle"}
@@ -44,9 +46,9 @@ class _Dying:
 def _application() -> Any:
     app = create_app()
     wiring, name = app.extensions["holdfast"], Path(os.environ["DIES_AFTER"])
-    wiring.confirm = replace(
-        wiring.confirm, reservations=_Dying(wiring.reservations, name), ledger=_Dying(wiring.ledger, name)
-    )
+    stores = {"reservations": _Dying(wiring.reservations, name), "ledger": _Dying(wiring.ledger, name)}
+    decide = Together(Decide(**stores, shards=wiring.settings.shards), key=lambda pin: pin.booking.booking_id)
+    wiring.confirm = replace(wiring.confirm, **stores, decide=decide)
     return app
 
 
