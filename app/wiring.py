@@ -96,7 +96,7 @@ class Wiring:
         self.ledger = PostgresLedger(self.postgres, settings.shards)
         self.epochs = Epochs(self.ledger.epochs)
         self.recorder = PostgresRecorder(self.postgres)
-        self.reopen = Reopen(self.rebuild())
+        self.reopen = Reopen(self.rebuild(), self.redis.renew)
         self._refresh = Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
         self._background = [self._refresh, *([Every(_EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
         self.reservations = RedisReservations(

@@ -93,6 +93,10 @@ class Proxy:
             self._faults.append(fault)
         return fault
 
+    def lead_to(self, server: int) -> None:
+        """From now on, connections are made to this port: a failover. Those that there are stay where they lead."""
+        self._server = server
+
     def cut(self) -> None:
         """Ends every connection there is."""
         with self._lock:

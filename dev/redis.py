@@ -1,7 +1,9 @@
 """A real Redis of our own, on loopback only, configured as production is: append-only file, never evicting."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import redis
 
@@ -22,9 +24,13 @@ SETTINGS = {
 
 
 class Redis(Process):
-    """Redis with a data directory and a port of its own."""
+    """Redis with a data directory and a port of its own. `others` are settings in place of ours, or beside them."""
 
     name = "redis"
+
+    def __init__(self, directory: Path, others: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(directory)
+        self._others = others
 
     @property
     def port(self) -> int:
@@ -39,6 +45,11 @@ class Redis(Process):
         """redis://... of database 0. Raises DevError before the first start."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def data(self) -> Path:
+        """Where its append-only file is."""
+        return self.directory / "data"
+
     def command(self) -> list[str]:
         program = shutil.which("redis-server")
         if program is None:
@@ -46,9 +57,9 @@ class Redis(Process):
         return [program, str(self.directory / "redis.conf")]
 
     def prepare(self) -> None:
-        data = self.directory / "data"
+        data = self.data
         data.mkdir(mode=0o700, exist_ok=True)
-        settings = SETTINGS | {"port": str(ports.settle(self._port_file)), "dir": str(data)}
+        settings = {**SETTINGS, **self._others, "port": str(ports.settle(self._port_file)), "dir": str(data)}
         lines = [f'{name} "{value}"' for name, value in settings.items()]
         (self.directory / "redis.conf").write_text("\n".join(lines) + "\n")
 

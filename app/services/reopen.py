@@ -15,10 +15,12 @@ log = logging.getLogger(__name__)
 class Reopen:
     """Remembers the closed shards that requests have met, and rebuilds those that stay closed.
 
-    `grace_s`: the worker goes first, because it also reads what only the log holds; a web process that rebuilds makes
-    that part void."""
+    `renew` has all connections made anew: a server that says so may have been replaced, and live on. `grace_s`: the
+    worker goes first, because it also reads what only the log holds; a web process that rebuilds makes that part
+    void."""
 
     rebuild: Rebuild
+    renew: Callable[[], None]
     grace_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
     _met: dict[int, float] = field(default_factory=dict)
@@ -29,6 +31,8 @@ class Reopen:
 
     def __call__(self) -> None:
         """Rebuilds what has been closed for longer than the grace."""
+        if self._met:
+            self.renew()
         for shard, since in list(self._met.items()):
             if self.clock() - since < self.grace_s:
                 continue

@@ -34,10 +34,14 @@ class _Identified:
     """Mixed into redis-py's connection: knows the server process at the other end."""
 
     run_id = ""
+    age = 0
+    """How often its pool had been renewed when it was made."""
+    age_now: Callable[[], int]
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
         connection: Any = self
         super().on_connect_check_health(check_health)  # type: ignore[misc]
+        self.age = connection.age_now()
         connection.send_command("INFO", "server", check_health=False)
         fields = dict(line.partition(":")[::2] for line in str(connection.read_response()).splitlines())
         self.run_id = fields["run_id"]
@@ -58,6 +62,7 @@ class Redis:
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
     ) -> None:
         self._breaker = breaker
+        self._age = 0
         self._limit = partial(time_limit, timeout_s)
         pool = BlockingConnectionPool.from_url(
             url,
@@ -69,7 +74,8 @@ class Redis:
             protocol=2,
             retry=Retry(NoBackoff(), 0),  # a write that timed out may have happened: never repeated blindly
         )
-        pool.connection_class = type("IdentifiedConnection", (_Identified, pool.connection_class), {})
+        identified = {"age_now": lambda _: self._age}
+        pool.connection_class = type("IdentifiedConnection", (_Identified, pool.connection_class), identified)
         self._pool: Any = pool  # redis-py has no types for what is below a client
 
     def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
@@ -104,6 +110,11 @@ class Redis:
         with self._connection() as connection:
             return cast(str, connection.run_id)
 
+    def renew(self) -> None:
+        """Has each connection made anew before its next use: by now the address may lead to another server than the one
+        that it was made to, which lives on and knows nothing of that."""
+        self._age += 1
+
     def close(self) -> None:
         """Closes every connection."""
         self._pool.disconnect()
@@ -114,12 +125,17 @@ class Redis:
         try:
             with self._breaker.watching(_is_silence), self._limit():
                 connection = self._pool.get_connection()
+                if connection.age != self._age:
+                    connection.disconnect()
+                    connection.connect()
                 yield connection
         except _SILENCE as error:
             if connection is not None:
                 connection.disconnect()  # its reply may still come: not to be taken for that of another call
             raise _unavailable(error) from error
         except redis_errors.ResponseError as error:
+            if isinstance(error, redis_errors.ReadOnlyError):
+                connection.disconnect()  # a replica: it may have been the master when the connection was made
             # redis-py takes the code off the text of the errors that it knows.
             if str(error).startswith(_NOT_NOW) or isinstance(error, _KNOWN_NOT_NOW):
                 raise _unavailable(error) from error

@@ -34,7 +34,15 @@ class RedisRebuilding:
         return not self.closed({shard: epoch})
 
     def closed(self, epochs: Mapping[int, int]) -> list[int]:
-        """The shards that do not sell at these epochs, all asked in one round trip. Raises `SERVICE_UNAVAILABLE`."""
+        """The shards that do not sell at these epochs, all asked in one round trip. Raises `SERVICE_UNAVAILABLE`.
+
+        Asked once more over a new connection: nobody rebuilds a server that lives on after it has been replaced."""
+        if closed := self._closed(epochs):
+            self._redis.renew()
+            closed = self._closed({shard: epochs[shard] for shard in closed})
+        return closed
+
+    def _closed(self, epochs: Mapping[int, int]) -> list[int]:
         run_id = self._redis.run_id()
         replies = self._redis.pipeline([["MGET", keys.epoch(shard), keys.freeze(shard)] for shard in epochs])
         return [

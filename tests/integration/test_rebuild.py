@@ -241,7 +241,7 @@ def test_old_name_spaces_are_swept_and_the_new_one_is_not(sale: Sale) -> None:
 
 def test_a_web_process_reopens_what_it_met_closed_after_a_grace(shop: Wiring, sale: Sale) -> None:
     seconds = iter([0.0, 4.9, 5.0])
-    web = Reopen(shop.rebuild(), grace_s=5, clock=lambda: next(seconds))
+    web = Reopen(shop.rebuild(), shop.redis.renew, grace_s=5, clock=lambda: next(seconds))
     _forget_everything(sale)
     web.met(_shard(sale))
     web()
