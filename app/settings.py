@@ -126,16 +126,20 @@ class Settings:
     admin_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
     """Admits to /admin in both modes. None: only a token with the scope or role `admin` does."""
 
-    payments: Literal["none", "http"] = _text(OneOf(["none", "http"]), default="none")
+    payments: Literal["none", "http", "stripe"] = _text(OneOf(["none", "http", "stripe"]), default="none")
     """Who takes the money. `none`: whoever confirms has paid, and `payment_id` is recorded as proof. `http`: a provider
-    that speaks the protocol of docs/payments.md."""
+    that speaks the protocol of docs/payments.md. `stripe`: Stripe."""
     payments_url: str | None = _text(Regexp(r"https?://[^\s?#]+\Z", error="must begin with http:// or https://"))
+    """Where `http` finds its provider; for `stripe` only where that is not Stripe itself but a stand-in."""
     payments_token: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
     """What we show to the provider, as a bearer token."""
     payments_webhook_secret: str | None = _text(
         Regexp(r"(whsec_)?[A-Za-z0-9+/]{32,}={0,2}\Z", error="must be 24 bytes or more in base64"), secret=True
     )
     """By which the provider signs what it tells to /webhooks/payments. None: nobody may tell."""
+    stripe_secret_key: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
+    stripe_webhook_secret: str | None = _text(Regexp(r"[\x21-\x7e]+\Z", error="must be visible ASCII"), secret=True)
+    """By which Stripe signs what it tells to /webhooks/stripe. None: nobody may tell."""
     payment_timeout_ms: int = _integer(3_000, 10, 10_000)
     """For a provider's whole answer. Then confirm says 202, and the worker goes on asking."""
     payment_bound_seconds: int = _integer(120, 1, 86_400)
@@ -166,6 +170,7 @@ class Settings:
         """The values that must not show in any log."""
         passwords = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
         known = [self.jwt_secret, self.admin_token, self.payments_token, self.payments_webhook_secret]
+        known += [self.stripe_secret_key, self.stripe_webhook_secret]
         return [secret for secret in (*known, *passwords, *(unquote(p) for p in passwords if p)) if secret]
 
     def _with_key_file(self) -> "Settings":
@@ -200,6 +205,8 @@ class Settings:
     def _check_payments(self) -> None:
         if self.payments == "http" and not self.payments_url:
             raise BadSetting("PAYMENTS_URL must be set where PAYMENTS is http.")
+        if self.payments == "stripe" and not self.stripe_secret_key:
+            raise BadSetting("STRIPE_SECRET_KEY must be set where PAYMENTS is stripe.")
 
 
 _SCHEMA: Final = Schema.from_dict({f.name.upper(): f.metadata["parse"] for f in fields(Settings)})(unknown=EXCLUDE)

@@ -103,7 +103,7 @@ class Wiring:
             self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self._met_closed
         )
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
-        provider = provider_of(settings)
+        provider = provider_of(settings, self.time_limit)
         self.payments = PostgresPayments(self.postgres)
         self.pay = (
             Pay(

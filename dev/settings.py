@@ -19,6 +19,7 @@ KEPT = (
     "ADMIN_TOKEN",
     "JWT_SECRET",
     "PAYMENTS_WEBHOOK_SECRET",
+    "STRIPE_WEBHOOK_SECRET",
     "AUTH_MODE",
     "APP_ENV",
 )
@@ -53,9 +54,9 @@ def complete(given: Mapping[str, str], remembered: Mapping[str, str]) -> dict[st
     values = dict(given)
     for name in ("ADMIN_TOKEN", "JWT_SECRET"):
         values[name] = given.get(name) or remembered.get(name) or secrets.token_urlsafe(_SECRET_BYTES)
-    name = "PAYMENTS_WEBHOOK_SECRET"  # Standard Webhooks writes its secrets like this
-    fresh = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-    values[name] = given.get(name) or remembered.get(name) or fresh
+    for name in ("PAYMENTS_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"):  # both are written like this
+        fresh = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        values[name] = given.get(name) or remembered.get(name) or fresh
     values["APP_ENV"] = given.get("APP_ENV") or "development"
     values["AUTH_MODE"] = given.get("AUTH_MODE") or "jwt"
     values["PYTHONUNBUFFERED"] = "1"  # a log line is there when it was written

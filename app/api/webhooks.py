@@ -43,3 +43,16 @@ def payments(*, sent: dict[str, str], body: bytes) -> bool:
     says that the word will not get lost.
     """
     return wired().receive("payments", sent, body)
+
+
+@blueprint.route("POST", "/webhooks/stripe", operation="stripe_webhook")
+@blueprint.answers(present.received, {200: answers.Received})
+@refuses("SERVICE_UNAVAILABLE")
+@signed("stripe-signature")
+def stripe(*, sent: dict[str, str], body: bytes) -> bool:
+    """An event of Stripe's
+
+    Any that concern a PaymentIntent (`payment_intent.*`, `charge.*`, `refund.*`). Stripe is then asked; a 200 says that
+    the event will not get lost.
+    """
+    return wired().receive("stripe", sent, body)

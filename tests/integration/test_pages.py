@@ -24,7 +24,7 @@ def reader(stack: Stack) -> dict[str, str]:
         "API": f"{stack.base_url}/api/v1",
         "ME": "X-User-ID: reader",
         "ADMIN": f"Authorization: Bearer {ADMIN_TOKEN}",
-        "PAYMENTS_WEBHOOK_SECRET": stack.settings["PAYMENTS_WEBHOOK_SECRET"],
+        **{name: stack.settings[name] for name in ("PAYMENTS_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET")},
     }
     return {"PATH": os.environ["PATH"], **told}
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from standardwebhooks import Webhook
+from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from app.factory import create_app
@@ -24,13 +25,14 @@ from tests.support.seats import Sale
 from tests.support.till import disagreements, go_on, pay_of, states, steps
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, ok").decode()
+OF_STRIPE = "whsec_of_stripe"
 
 
 @pytest.fixture(scope="module")
 def app(shop: Wiring) -> Iterator[Flask]:
     root = logging.getLogger()
     level = root.level
-    app = create_app(replace(shop.settings, payments_webhook_secret=SECRET))
+    app = create_app(replace(shop.settings, payments_webhook_secret=SECRET, stripe_webhook_secret=OF_STRIPE))
     app.extensions["holdfast.start"]()
     yield app
     app.extensions["holdfast"].close()
@@ -126,6 +128,50 @@ def test_control_a_teller_whose_signature_is_not_looked_at_goes_red(
     monkeypatch.setattr("standardwebhooks.Webhook.verify", lambda *_, **__: None)
     with goes_red("forged"):
         assert teller.tell(str(uuid.uuid4()), **{"webhook-signature": "v1,%"}).status_code == 401, "forged"
+
+
+def _stripe_tells(app: Flask, about: object, secret: str = OF_STRIPE, age_s: float = 0, **changed: str) -> TestResponse:
+    event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": about}}
+    body = json.dumps(event)
+    signature = WebhookSignature.generate_signature_header(body, secret, int(time.time() - age_s))
+    sent = {"stripe-signature": signature, "Content-Type": "application/json"}
+    body = changed.pop("body", body)
+    headers = {name: value for name, value in (sent | changed).items() if value}
+    return app.test_client().post("/webhooks/stripe", data=body, headers=headers)
+
+
+def test_stripes_word_is_written_down_once_and_names_the_payment_by_its_intent_or_by_our_key(
+    sale: Sale, app: Flask, provider: Provider
+) -> None:
+    booking_id = sale.reserve().booking.booking_id
+    sale.shop.confirm("ann", booking_id, "lose-answer-1")
+    pay = replace(pay_of(sale), jitter=lambda: 600.0)
+    (payment,) = pay.payments.list_payments(["pending"], None, 1)
+    pay.payments.put_off_payment(payment, 600_000, None, "pi_77")
+    intent = {"object": "payment_intent", "id": "pi_77"}
+    answers = [_stripe_tells(app, intent) for _ in range(2)]
+    assert [(a.status_code, a.json) for a in answers] == [(200, {"status": "received"}), (200, {"status": "known"})]
+    assert _inbox(sale)[-1] == ("stripe", "evt_1", "payment_intent.succeeded", False)
+    go_on(sale)
+    assert sale.shop.get("ann", booking_id).status == "confirmed"
+    named = {"object": "charge", "metadata": {"attempt_id": payment.attempt_id}, "payment_intent": "pi_of_others"}
+    body = json.dumps({"id": "evt_2", "type": "charge.succeeded", "data": {"object": named}})
+    signature = WebhookSignature.generate_signature_header(body, OF_STRIPE)
+    assert _stripe_tells(app, None, body=body, **{"stripe-signature": signature}).status_code == 200
+    assert _inbox(sale)[-1] == ("stripe", "evt_2", "charge.succeeded", False)
+    assert disagreements(sale, provider) == []
+
+
+def test_what_stripe_did_not_sign_in_time_and_whole_is_refused_and_leaves_nothing(sale: Sale, app: Flask) -> None:
+    before, about = _inbox(sale), {"object": "payment_intent", "id": "pi_1"}
+    forged = [
+        _stripe_tells(app, about, secret="whsec_other"),
+        _stripe_tells(app, about, age_s=301),
+        _stripe_tells(app, about, body='{"id": "evt_9", "type": "payment_intent.succeeded"}'),
+        *(_stripe_tells(app, about, **{"stripe-signature": text}) for text in ("", "t=1", "t=x,v1=y", "v1=\xe9,t=1")),
+    ]
+    assert [answer.status_code for answer in forged] == [401] * len(forged)
+    assert _inbox(sale) == before
 
 
 def test_a_word_that_is_no_object_or_cannot_be_kept_is_malformed(teller: Teller) -> None:

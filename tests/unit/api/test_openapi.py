@@ -26,6 +26,7 @@ ROUTES = {
     ("get", "/api/v1/bookings"),
     ("get", "/api/v1/bookings/summary"),
     ("post", "/api/v1/webhooks/payments"),
+    ("post", "/api/v1/webhooks/stripe"),
     ("get", "/api/v1/admin/inventory"),
     ("post", "/api/v1/admin/reconcile"),
     ("get", "/api/v1/events"),
