@@ -29,9 +29,9 @@ test: tools ## every test, against real servers of its own, two files at a time;
 	@exec $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
 	@exec $(PYTHON) -m pytest -s tests/faults $(ARGS)
-test-extra: ## schemathesis over the API of a whole system, some minutes; SEED=2 for other requests
+test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls to Stripe, by stripe-mock; some minutes
 	@dev/bootstrap.sh extra
-	@exec $(PYTHON) -m pytest -s tests/extra/contract.py $(ARGS)
+	@exec $(PYTHON) -m pytest -s tests/extra/contract.py tests/extra/stripe_calls.py $(ARGS)
 check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
 
 .PHONY: fmt lint types walls lua-lint sql-lint

@@ -120,6 +120,17 @@ system_packages() {
     fi
 }
 
+stripe_mock() {    # Stripe's own stand-in, which checks each call against Stripe's description of its API
+    local version=v0.203.0 stamp=.run/bin/.stripe-mock
+    [ "$(cat "$stamp" 2>/dev/null)" != "$version" ] || return 0
+    if ! have go; then
+        echo "Go 1.22 or newer is missing, which builds stripe-mock for make test-extra: see https://go.dev/doc/install"
+        exit 1
+    fi
+    say "Building stripe-mock $version with $(go env GOVERSION)"
+    GOBIN="$PWD/.run/bin" go install "github.com/stripe/stripe-mock@$version" </dev/null
+    echo "$version" >"$stamp"
+}
 checksum() { cat "$@" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d' ' -f1; }
 pip() {    # pip's own report, one line a package
     .venv/bin/python -m pip --no-input --disable-pip-version-check "$@" </dev/null |
@@ -166,3 +177,4 @@ if have flock; then    # `make run` and `make test` may start at the same moment
 fi
 system_packages
 virtual_environment
+if [ "$extra" = yes ]; then stripe_mock; fi
