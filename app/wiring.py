@@ -147,7 +147,7 @@ class Wiring:
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
-        self.audit = Audit(self.reservations, self.ledger)
+        self.audit = Audit(self.reservations, self.ledger, self.close_shard)
         self.photograph = Photograph(self.reservations, self.ledger)
         self.limits = (
             RedisLimits(self.redis, Rate(settings.rate_limit_per_minute, settings.rate_limit_burst))

@@ -6,9 +6,10 @@
 -- ARGV[1] "<epoch> <run_id>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] highest seq that Postgres has recorded of this epoch
--- ARGV[4] JSON [zone name ...]: zones that Postgres has had for a while
+-- ARGV[4] JSON [[zone name, version, capacity, confirmed, price] ...]: zones that Postgres has had for a while
 --
--- OK done what: how many of the zones were looked at; what differs, "" if nothing
+-- OK done what {zone version ...}: how many of the zones were looked at; what differs, "" if nothing; and whose facts are
+--    newer here than there: they may have changed since, which only another look at Postgres tells
 -- SERVICE_UNAVAILABLE closed
 
 -- include: shard keys reservation
@@ -36,15 +37,36 @@ if pins <= LOOKS then
   for _, booking in ipairs(call("ZRANGE", pins_key, 0, -1)) do
     local r = load_live(booking)
     if not r then
-      return { "OK", 0, "pinned " .. booking .. " is missing" }
+      return { "OK", 0, "pinned " .. booking .. " is missing", {} }
     end
     local name = zone_name(r.event, r.zone)
     pinned[name] = (pinned[name] or 0) + r.quantity
   end
 end
 
--- Which of the zone's reservations is missing: all are looked at, or some that change from call to call.
-local function missing_of(name, count)
+local spent, users = pins, {} -- users that were looked at
+
+-- A user's seats, added up once a call.
+local function wrong_with_user(r)
+  local key = user_key(r.event, r.user)
+  if users[key] or call("HLEN", key) > LOOKS then
+    return nil
+  end
+  users[key] = true
+  local held, seats, fields = 0, 0, call("HGETALL", key)
+  for i = 1, #fields, 2 do
+    if fields[i] == "held" then
+      held = tonumber(fields[i + 1]) or 0
+    elseif #fields[i] == 36 then
+      local other = load(fields[i])
+      seats, spent = seats + (other and other.quantity or 0), spent + 1
+    end
+  end
+  return held ~= seats and string.format("user %s/%s: held %d, reserved seats %d", r.event, r.user, held, seats)
+end
+
+-- What is wrong with the zone's reservations: all are looked at, or some that change from call to call.
+local function wrong_with_reservations(name, count)
   local first = count > LOOKS and now % (count - LOOKS + 1) or 0
   for _, member in ipairs(call("ZRANGE", deadlines_key(name), first, first + LOOKS - 1)) do
     local booking = string.sub(member, 1, 36)
@@ -52,44 +74,80 @@ local function missing_of(name, count)
     if not r or call("HEXISTS", user_key(r.event, r.user), booking) == 0 then
       return booking .. (r and " is missing with its user" or " is missing")
     end
+    local wrong = wrong_with_user(r)
+    if wrong then
+      return wrong
+    end
   end
   return nil
 end
 
--- What is wrong with one zone, and how many reservations were looked at.
-local function wrong_with(name)
-  local z = call("HMGET", zone_key(name), "version", "held")
-  if not z[1] then
-    return "zone " .. name .. " is missing", 0
+-- What is wrong with the indexes that the sweeper finds a zone by: without them its seats would never come back.
+local function wrong_with_indexes(name, due, ceiling)
+  local first = tonumber(call("ZRANGE", deadlines_key(name), 0, 0, "WITHSCORES")[2])
+  local known = tonumber(call("ZSCORE", due_key, name))
+  if first and not (known and known <= first and due and due <= first) then
+    return "zone " .. name .. ": its earliest deadline is not known"
   end
-  local held, count = tonumber(z[2]) or 0, call("ZCARD", deadlines_key(name))
-  local wrong = missing_of(name, count)
-  if not wrong and count <= SUMS and pins <= LOOKS then
+  return ceiling and not call("ZSCORE", ceilings_key, name) and "zone " .. name .. ": its ceiling is not known"
+end
+
+-- Facts of the same version are the same; those that are newer here are noted.
+local ahead = {}
+local function wrong_with_facts(name, z, known)
+  local version = tonumber(z[1]) or 0
+  if version > known[2] then
+    ahead[#ahead + 1] = name
+    ahead[#ahead + 1] = version
+  end
+  for i = 2, 4 do
+    if version == known[2] and tonumber(z[i]) ~= known[i + 1] then
+      local there = table.concat({ known[3], known[4], known[5] }, ", ")
+      local here = table.concat({ tostring(z[2]), tostring(z[3]), tostring(z[4]) }, ", ")
+      return string.format("zone %s: capacity, confirmed and price are %s, not %s", name, here, there)
+    end
+  end
+  return nil
+end
+
+-- What is wrong with one zone.
+local function wrong_with(known)
+  local name = known[1]
+  local z = call("HMGET", zone_key(name), "version", "capacity", "confirmed", "price", "held", "due", "ceiling_number")
+  if not z[1] then
+    return "zone " .. name .. " is missing"
+  end
+  local held, count = tonumber(z[5]) or 0, call("ZCARD", deadlines_key(name))
+  spent = spent + math.min(count, LOOKS) + math.floor(math.min(count, SUMS) / 10)
+  local wrong = wrong_with_facts(name, z, known)
+    or wrong_with_reservations(name, count)
+    or wrong_with_indexes(name, tonumber(z[6]), z[7])
+  if wrong then
+    return wrong
+  end
+  if count <= SUMS and pins <= LOOKS then
     local seats = pinned[name] or 0
     for _, member in ipairs(call("ZRANGE", deadlines_key(name), 0, -1)) do
       seats = seats + tonumber(string.sub(member, 38))
     end
-    wrong = held ~= seats and string.format("zone %s: held %d, reserved seats %d", name, held, seats)
-  elseif not wrong then -- too many for one call, and a sum over several means nothing: each has a seat at least
-    wrong = held < count and string.format("zone %s: held %d, reservations %d", name, held, count)
+    return held ~= seats and string.format("zone %s: held %d, reserved seats %d", name, held, seats)
   end
-  return wrong, math.min(count, LOOKS) + math.floor(math.min(count, SUMS) / 10)
+  -- Too many for one call, and a sum over several means nothing: each has a seat at least.
+  return held < count and string.format("zone %s: held %d, reservations %d", name, held, count)
 end
 
 if last_seq() < highest then
   forget("seq")
-  return { "OK", 0, string.format("seq %d is behind %d", last_seq(), highest) }
+  return { "OK", 0, string.format("seq %d is behind %d", last_seq(), highest), {} }
 end
-local spent = pins
-for i, name in ipairs(zones) do
-  local wrong, cost = wrong_with(name)
+for i, known in ipairs(zones) do
+  local wrong = wrong_with(known)
   if wrong then
-    forget(name)
-    return { "OK", i, wrong }
+    forget(known[1])
+    return { "OK", i, wrong, {} }
   end
-  spent = spent + cost
   if spent >= LOOKS then
-    return { "OK", i, "" }
+    return { "OK", i, "", ahead }
   end
 end
-return { "OK", #zones, "" }
+return { "OK", #zones, "", ahead }

@@ -34,6 +34,11 @@ for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT",
   end
 end
 for _, name in ipairs(call("ZRANGEBYSCORE", ceilings_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do
-  ceilings[#ceilings + 1] = { name, tonumber(call("HGET", zone_key(name), "ceiling_number")) }
+  local number = tonumber(call("HGET", zone_key(name), "ceiling_number"))
+  if number then
+    ceilings[#ceilings + 1] = { name, number }
+  else
+    forget(name)
+  end
 end
 return { "OK", expired, expired >= limit and 1 or 0, overdue, ceilings }

@@ -68,7 +68,7 @@ class Worker:
             event_log = KafkaLog(broker) if broker else None
             rebuild = wiring.rebuild(event_log)
             rebuilder = Rebuilder(wiring.closed_shards, rebuild, wiring.sweep_old_spaces, event_log)
-            self._figures["rebuilt"] = (rebuilder, "rebuilt")
+            self._figures |= {"rebuilt": (rebuilder, "rebuilt"), "keys_swept": (rebuilder, "swept")}
             self._threads.start("rebuilder", rebuilder.run)
 
     def _relay(self, broker: Broker) -> None:

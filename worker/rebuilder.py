@@ -23,7 +23,7 @@ class Rebuilder:
         self,
         closed_shards: Callable[[], Sequence[int]],
         rebuild: Callable[[int], bool],
-        sweep_old_spaces: Callable[[], object],
+        sweep_old_spaces: Callable[[], int],
         event_log: KafkaLog | None,
     ) -> None:
         self._closed_shards = closed_shards
@@ -32,6 +32,7 @@ class Rebuilder:
         self._event_log = event_log
         self._store = Outage("Redis or Postgres (for the rebuild)")
         self.rebuilt = 0
+        self.swept = 0
 
     def run(self, stop: threading.Event) -> None:
         sweep_at = time.monotonic()
@@ -72,9 +73,13 @@ class Rebuilder:
 
     def _sweep(self) -> None:
         try:
-            self._sweep_old_spaces()
+            swept = self._sweep_old_spaces()
         except Refusal as refused:
             self._wait(refused)
+            return
+        self.swept += swept
+        if swept:
+            log.info("%d keys of older epochs are swept", swept)
 
     def _wait(self, refused: Refusal) -> None:
         if refused.kind.code != "SERVICE_UNAVAILABLE":

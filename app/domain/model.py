@@ -207,11 +207,12 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What Postgres expects a shard of Redis to know: how far it has been recorded, and its zones by name."""
+    """What Postgres expects a shard of Redis to know: how far it has been recorded, and its zones, each as name,
+    version, capacity, confirmed, price."""
 
     epoch: int
     highest_seq: int
-    zones: tuple[str, ...]
+    zones: tuple[tuple[str, int, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

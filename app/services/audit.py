@@ -2,6 +2,7 @@
 3.5 and 3.7)."""
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.domain.ports import Ledger, Reservations
@@ -13,17 +14,28 @@ log = logging.getLogger(__name__)
 class Audit:
     reservations: Reservations
     ledger: Ledger
+    close: Callable[[int], object]
     batch: int = 500
 
     def __call__(self, shard: int) -> str:
         """What was found wrong with `shard`, "" for nothing. Raises `SERVICE_UNAVAILABLE`, also if it is closed."""
         registered = self.ledger.registered(shard)
-        done, wrong = self.reservations.audit(shard, registered, 0)
+        done, wrong, ahead = self.reservations.audit(shard, registered, 0)
         while not wrong and done < len(registered.zones):
-            done, wrong = self.reservations.audit(shard, registered, done)
+            done, wrong, more = self.reservations.audit(shard, registered, done)
+            ahead = {**ahead, **more}
+        if ahead and not wrong and (wrong := self._unheard_of(shard, ahead)):
+            self.close(shard)
         if wrong:
             log.warning("shard %d: closed for a rebuild: %s", shard, wrong)
         return wrong
+
+    def _unheard_of(self, shard: int, versions: Mapping[str, int]) -> str:
+        """Facts of a version that Postgres has not come to: Redis would take no other before that."""
+        for name, version, *_ in self.ledger.registered(shard).zones:
+            if versions.get(name, 0) > version:
+                return f"zone {name}: version {versions[name]}, and Postgres has {version}"
+        return ""
 
     def settle_stale(self, shard: int) -> int:
         """Ends reservations that only Postgres still knows, a minute past their deadline; answers how many.

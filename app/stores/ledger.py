@@ -179,9 +179,9 @@ class PostgresLedger:
 
     def registered(self, shard: int) -> Registered:
         ((epoch, highest_seq, zones),) = self._postgres.rows(
-            "SELECT epoch, highest_seq, zones FROM booking.registered_zones(p_shard => %s::smallint)", [shard]
+            "SELECT epoch, highest_seq, zones FROM booking.known_zones(p_shard => %s::smallint)", [shard]
         )
-        return Registered(epoch, highest_seq, tuple(zones))
+        return Registered(epoch, highest_seq, tuple(map(tuple, zones)))
 
     def stale_reservations(self, shard: int, limit: int) -> Sequence[Pin]:
         rows = self._postgres.rows(

@@ -162,11 +162,11 @@ class RedisReservations:
                 return {zone_id: Seats(*seats) for zone_id, seats in zip(zone_ids, zones, strict=True) if seats}
         raise self._refusal(shard, reply)
 
-    def audit(self, shard: int, registered: Registered, after: int) -> tuple[int, str]:
+    def audit(self, shard: int, registered: Registered, after: int) -> tuple[int, str, Mapping[str, int]]:
         zones = json.dumps(registered.zones[after : after + _ZONES_PER_AUDIT])
         match reply := self._run("audit", shard, registered.highest_seq, zones, epoch=registered.epoch):
-            case ["OK", done, wrong]:
-                return after + done, wrong
+            case ["OK", done, wrong, ahead]:
+                return after + done, wrong, replies.pairs(ahead)
         raise self._refusal(shard, reply)
 
     def backlog(self, shard: int) -> ShardBacklog:
