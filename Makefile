@@ -34,6 +34,11 @@ test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls t
 	@exec $(PYTHON) -m pytest -s tests/extra/contract.py tests/extra/stripe_calls.py $(ARGS)
 check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
 
+.PHONY: bench
+bench: ## side-by-side measurements, written to docs/performance.md; ARGS="reserve --quick" shows some, writes nothing
+	@dev/bootstrap.sh bench
+	@exec $(PYTHON) -m bench $(if $(ARGS),$(ARGS),--write)
+
 .PHONY: fmt lint types walls lua-lint sql-lint
 fmt: tools ## format the Python sources
 	@$(PYTHON) -m ruff format .

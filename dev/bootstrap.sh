@@ -5,13 +5,14 @@
 #   dev/bootstrap.sh runtime    what `make run` needs
 #   dev/bootstrap.sh tools      also what the tests and checks need
 #   dev/bootstrap.sh extra      also what `make test-extra` needs
+#   dev/bootstrap.sh bench      also what `make bench` needs
 #
 # Kafka is the one part that Holdfast can do without: when Java or Maven cannot be had, this says so and goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose="${1:-runtime}"
-extra=no
-if [ "$purpose" = extra ]; then purpose=tools extra=yes; fi
+more=''
+case "$purpose" in extra|bench) more="$purpose" purpose=tools ;; esac
 pip_version=26.3    # Debian's own (23.0) does not know dependency groups
 
 say() { printf '==> %s\n' "$*"; }
@@ -77,6 +78,10 @@ list_missing() {
             local major; major="$(postgres_major 2>/dev/null || true)"
             need "postgresql-${major:-15}-plpgsql-check" "plpgsql_check, an extension of PostgreSQL"
         fi
+    fi
+    if [ "$more" = bench ]; then
+        have wrk || need wrk "wrk, a load generator"
+        have redis-benchmark || need redis-tools "redis-benchmark"
     fi
 }
 
@@ -150,9 +155,9 @@ virtual_environment() {
         install_once tools "the tools for tests and checks (pyproject.toml)" requirements.txt pyproject.toml -- \
             -r requirements.txt --group dev
     fi
-    if [ "$extra" = yes ]; then
-        install_once extra "the tools for the extra tests (pyproject.toml)" requirements.txt pyproject.toml -- \
-            -r requirements.txt --group dev --group extra
+    if [ -n "$more" ]; then
+        install_once "$more" "the tools for make $more (pyproject.toml)" requirements.txt pyproject.toml -- \
+            -r requirements.txt --group dev --group "$more"
     fi
 }
 install_once() {    # NAME WHAT FILES... -- PIP ARGUMENTS: installs when the files changed since it last did
@@ -169,7 +174,7 @@ install_once() {    # NAME WHAT FILES... -- PIP ARGUMENTS: installs when the fil
     echo "$sum" >"$stamp"
 }
 
-case "$purpose" in runtime|tools) ;; *) echo "usage: dev/bootstrap.sh runtime|tools|extra" >&2; exit 2 ;; esac
+case "$purpose" in runtime|tools) ;; *) echo "usage: dev/bootstrap.sh runtime|tools|extra|bench" >&2; exit 2 ;; esac
 mkdir -p .run
 if have flock; then    # `make run` and `make test` may start at the same moment
     exec 9>.run/bootstrap.lock

@@ -1,0 +1,1 @@
+"""Side-by-side measurements of a real system: `python -m bench`, `make bench`."""

@@ -1,0 +1,124 @@
+"""The tables in docs/performance.md, between marks, and the plots beside it: written by one command, never by hand."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from bench.measure import Row
+from bench.scripts import Cost
+from dev.process import ROOT
+
+PAGE: Final = ROOT / "docs" / "performance.md"
+PLOTS: Final = ROOT / "docs" / "performance"
+_ROLES: Final = ("web", "redis", "postgres", "worker", "broker")
+
+
+def machine() -> str:
+    """What it ran on, in one paragraph."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    commit = _told("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    return (
+        f"{os.cpu_count()} cores ({model}), {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"Linux {platform.release()}, Python {platform.python_version()}, {_redis()}, "
+        f"commit `{commit}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; load of the machine over the last minute "
+        f"{os.getloadavg()[0]:.1f}"
+    )
+
+
+def _redis() -> str:
+    version = re.search(r"v=(\S+)", _told("redis-server", "--version"))
+    return f"Redis {version[1]}" if version else "no redis-server"
+
+
+def _told(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def closed_table(rows: Sequence[Row]) -> str:
+    """Closed loop: throughput, processor time a request by role, latency, the driver's own share."""
+    head = ["", "requests/s", "CPU µs/request", *_ROLES, "p50 ms", "p99 ms", "driver, of a core"]
+    body = []
+    for row in rows:
+        s = row.closed
+        parts = [f"{s.cpu_us[role]:.0f}" if role in s.cpu_us else "" for role in _ROLES]
+        body.append(
+            [
+                row.name,
+                f"{s.per_second:,.0f}",
+                f"{s.total_us:.0f}",
+                *parts,
+                f"{s.p50_ms:.1f}",
+                f"{s.p99_ms:.1f}",
+                f"{s.driver:.0%}",
+            ]
+        )
+    return table(head, body)
+
+
+def open_table(rows: Sequence[Row]) -> str:
+    """Open loop: latency at fixed rates, counted from the moment each request was due."""
+    head = [
+        "",
+        "of capacity",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "no answer",
+        "driver late p99 ms",
+        "driver, of a core",
+    ]
+    body = []
+    for row in rows:
+        for share, ran in row.at.items():
+            figures = [f"{ran.p50_ms:.1f}", f"{ran.p99_ms:.1f}", f"{ran.p999_ms:.1f}", str(ran.failed)]
+            body.append(
+                [row.name, f"{share:.0%}", f"{ran.rate:,.0f}", *figures, f"{ran.late_p99_ms:.1f}", f"{ran.cpu:.0%}"]
+            )
+    return table(head, body)
+
+
+def script_table(costs: Sequence[Cost]) -> str:
+    head = ["script", "asked by", "Redis CPU µs/call", "empty script µs", "ratio"]
+    return table(head, [[c.script, c.how, f"{c.cost_us:.1f}", f"{c.empty_us:.1f}", f"{c.ratio:.1f}"] for c in costs])
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Markdown; all columns but the first aligned to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def keep(directory: Path, results: Mapping[str, Any]) -> Path:
+    """Every figure as JSON, for whoever compares two commits."""
+    path = directory / "results.json"
+    path.write_text(json.dumps(results, indent=1, default=asdict))
+    return path
+
+
+def write(sections: Mapping[str, str]) -> None:
+    """Puts each text between its marks on the page; what stands around them is written by people."""
+    page = PAGE.read_text()
+    for name, text in sections.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(begin)
+        if not found or end not in rest:
+            raise RuntimeError(f"{PAGE.name} has no place for {name}")
+        page = f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+    PAGE.write_text(page)

@@ -1,0 +1,87 @@
+"""Reserve: Holdfast, its variants, the naive variant, peers, and the ceilings above them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import jwt
+from redis import Redis
+
+from bench import requests
+from bench.measure import Plan, Row, Subject, at_fixed_rates, in_turns
+from bench.requests import N, Request
+from bench.system import System
+
+PATH: Final = "/api/v1/bookings/reserve"
+VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Holdfast": {},
+}
+"""Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
+_SHARES: Final = (0.5, 0.8)
+_NAIVE: Final = "naive variant"
+_ALL: Final = ("redis", "postgres", "worker", "broker")
+
+
+def order(event: str) -> dict[str, object]:
+    return {"event_id": event, "zone_id": "A", "quantity": 1}
+
+
+def reserving(event: str) -> Request:
+    """A buyer with one reservation each, under a key."""
+    return requests.of("POST", PATH, {"X-User-ID": f"buyer-{N}", "Idempotency-Key": f"key-{N}"}, order(event))
+
+
+def by_token(event: str, secret: str) -> Request:
+    """The same under AUTH_MODE=jwt: 20,000 buyers in turn, each with a token of its own."""
+    until = int(time.time()) + 86_400
+    tokens = [jwt.encode({"sub": f"buyer-{n:06}", "exp": until}, secret, "HS256") for n in range(20_000)]
+    fields = {"Authorization": f"Bearer {requests.LINE}", "Idempotency-Key": f"key-{N}"}
+    return requests.of("POST", PATH, fields, order(event), tokens)
+
+
+def subjects(system: System, variants: Mapping[str, Mapping[str, str]], peers: Sequence[Subject]) -> list[Subject]:
+    """All that reserve for real, on the same stores."""
+    event = system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
+    found = []
+    for name, changed in variants.items():
+        web = system.stack.web if not changed else system.web(name, changed)
+        jwt_mode = changed.get("AUTH_MODE") == "jwt"
+        request = by_token(event, system.stack.settings["JWT_SECRET"]) if jwt_mode else reserving(event)
+        found.append(Subject(name, web.base_url, request, system.roots(web, *_ALL), settle=system.drain))
+    return [*found, _naive(system, event), *peers]
+
+
+def _naive(system: System, event: str) -> Subject:
+    url = system.stack.settings["REDIS_URL"].removesuffix("/0") + "/1"
+    arguments = ["-c", "bench/naive_gunicorn.py", "bench.naive:create_app()"]
+    web = system.web("naive", {"NAIVE_REDIS_URL": url}, arguments)
+    with Redis.from_url(url) as stores:
+        stores.set(f"zone:{event}:A", 2**31 - 1)
+    return Subject(_NAIVE, web.base_url, reserving(event), system.roots(web, "redis", "postgres"))
+
+
+def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Subject]:
+    """The ceiling of each worker class: the least of WSGI applications on the same configuration."""
+    found = []
+    for name, changed in variants.items():
+        if changed.get("AUTH_MODE") == "jwt":
+            continue
+        web = system.web(f"hello {name}", changed, ["-c", "gunicorn.conf.py", "bench.hello:app"])
+        found.append(Subject(f"WSGI hello ({name})", web.base_url, reserving("hello"), system.roots(web), expects=200))
+    return found
+
+
+def run(
+    system: System,
+    plan: Plan,
+    variants: Mapping[str, Mapping[str, str]],
+    peers: Sequence[Subject],
+    say: Callable[[str], None],
+) -> list[Row]:
+    """Closed loop for all in turns, then the open loop for those that reserve."""
+    measured = subjects(system, variants, peers)
+    say("reserve, closed loop")
+    rows = in_turns([*measured, *hello(system, variants)], plan)
+    say("reserve, open loop")
+    at_fixed_rates([subject for subject in measured if subject.name != _NAIVE], rows, plan, _SHARES)
+    return rows
