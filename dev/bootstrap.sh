@@ -182,4 +182,4 @@ if have flock; then    # `make run` and `make test` may start at the same moment
 fi
 system_packages
 virtual_environment
-if [ "$extra" = yes ]; then stripe_mock; fi
+if [ "$more" = extra ]; then stripe_mock; fi
