@@ -15,7 +15,7 @@ help: ## this list
 
 ##@ a running system
 .PHONY: run up down status
-run: runtime ## start everything and follow it; Ctrl-C stops everything (data stays in .run/)
+run: runtime ## start everything and follow it; Ctrl-C stops everything (data stays in .run/); PAYMENTS=demo: a provider too
 	@exec $(PYTHON) -m dev run
 up: runtime ## the same in the background; starts only what is missing
 	@exec $(PYTHON) -m dev up

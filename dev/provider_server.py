@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
 _TAKEN = ("captured", "refunded")
 _DELIVER_EVERY_S = 0.1
 _WEBHOOK_TIMEOUT_S = 5
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,7 @@ class Teller(threading.Thread):
             "webhook-signature": f"v1,{signature}",
         }
         try:
-            with urllib.request.urlopen(
-                urllib.request.Request(self._url, body, headers), timeout=_WEBHOOK_TIMEOUT_S
-            ) as answer:
+            with _DIRECTLY.open(urllib.request.Request(self._url, body, headers), timeout=_WEBHOOK_TIMEOUT_S) as answer:
                 if 200 <= answer.status < 300:
                     self._ledger.delivered(webhook_id)
         except OSError as error:

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import locks, settings, steps
+from dev import locks, ports, settings, steps
 from dev.errors import DevError, Interrupted, ProcessFailed, with_tail
 from dev.gunicorn import Gunicorn
 from dev.kafka import Kafka
 from dev.postgres import DATABASE, Postgres
 from dev.process import ROOT, Process
+from dev.provider import Provider
 from dev.redis import Redis
 from dev.worker import Worker
 
@@ -28,7 +29,8 @@ class Stack:
     """Everything that `make run` starts, under one directory; a second object on the same directory finds it running.
 
     `given` is the environment: DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS there take the place of own servers
-    (an empty KAFKA_BOOTSTRAP_SERVERS means: without Kafka), every other setting reaches web and worker as it is.
+    (an empty KAFKA_BOOTSTRAP_SERVERS means: without Kafka), PAYMENTS=demo starts a payment provider of our own, every
+    other setting reaches web and worker as it is.
     """
 
     def __init__(self, directory: Path, given: Mapping[str, str], say: Callable[[str], None] = _silent) -> None:
@@ -39,6 +41,7 @@ class Stack:
         self.settings: dict[str, str] = {}  # shared with web and worker, and filled by up()
         self.web = Gunicorn(self.directory / "web", self.settings)
         self.worker = Worker(self.directory / "worker", self.settings)
+        self.provider = Provider(self.directory / "provider")
         self.started: list[Process] = []  # by this object, so that it stops no more than that
         self._given = given
         self._say = say
@@ -46,7 +49,8 @@ class Stack:
     @property
     def processes(self) -> list[Process]:
         """In the order in which they are stopped: nobody loses a server that it still talks to."""
-        return [self.web, self.worker, self.kafka, self.redis, self.postgres]
+        provider = [self.provider] if self.provider.directory.exists() else []
+        return [self.web, self.worker, *provider, self.kafka, self.redis, self.postgres]
 
     @property
     def env_file(self) -> Path:
@@ -65,6 +69,7 @@ class Stack:
             given = self._running_environment() | dict(self._given)
             self.settings.clear()
             self.settings.update(settings.complete(given, settings.read(self.env_file)))
+            self._start_provider()
             self._start_servers(given)
             for process in (self.worker, self.web):
                 self._stop_if_outdated(process)
@@ -128,6 +133,23 @@ class Stack:
             if kafka is not None:
                 self.settings["KAFKA_BOOTSTRAP_SERVERS"] = kafka.result()
 
+    def _start_provider(self) -> None:
+        """Where `PAYMENTS` is `demo`, or names the provider that was started here."""
+        told = (self.settings.get("PAYMENTS"), self.settings.get("PAYMENTS_URL"))
+        if told[0] != "demo" and told != ("http", _or_nothing(lambda: self.provider.url)):
+            return
+        if not self.web.running and not self.settings.get("BIND"):
+            self.web.directory.mkdir(parents=True, exist_ok=True)
+            ports.settle(self.web.directory / "port")  # the provider is told first where the web will be
+        self.provider.settings = {
+            "PROVIDER_WEBHOOK_URL": f"{self.web.base_url}/api/v1/webhooks/payments",
+            "PROVIDER_WEBHOOK_SECRET": self.settings["PAYMENTS_WEBHOOK_SECRET"],
+        }
+        if settings.differ(self.provider.running_environment(), self.provider.settings, self.provider.settings):
+            self.provider.stop()
+        self._bring_up(self.provider)
+        self.settings.update(PAYMENTS="http", PAYMENTS_URL=self.provider.url)
+
     def _bring_up(self, server: Process) -> None:
         since = time.monotonic()
         fresh = self._start(server)
@@ -190,7 +212,7 @@ class Stack:
 
     def _write_env(self) -> None:
         values = self.settings | {"BASE_URL": self.base_url}
-        settings.write(self.env_file, {name: values[name] for name in settings.KEPT})
+        settings.write(self.env_file, {name: values[name] for name in settings.KEPT if name in values})
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

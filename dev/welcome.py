@@ -10,6 +10,11 @@ from dev.stack import Stack
 _BOOKINGS = (
     "SELECT booking_id, user_id, zone_id, quantity, status FROM booking.bookings ORDER BY booking_id DESC LIMIT 5"
 )
+_PAID = """ -H 'Content-Type: application/json' -d '{"payment_id": "approve-1"}'"""
+_PAYMENTS = """
+The payment's name says what is to become of it: approve-1, decline-1, timeout-then-succeed-1, timeout-then-fail-1, and
+more in docs/payments.md.
+"""
 
 
 def text(stack: Stack) -> str:
@@ -20,6 +25,7 @@ def text(stack: Stack) -> str:
     order = f'{{"event_id": "{seed.EVENT}", "zone_id": "floor", "quantity": 2}}'
     json_type = "-H 'Content-Type: application/json'"
     booking_id = f'$(sed \'s/.*"booking_id": *"\\([^"]*\\)".*/\\1/\' {run}/reserved.json)'
+    paid, payments = ("", "") if stack.settings.get("PAYMENTS", "none") == "none" else (_PAID, _PAYMENTS)
     return f"""
 Holdfast is ready.
 
@@ -30,10 +36,10 @@ Reserve two seats, confirm them, and find the booking in PostgreSQL (paste from 
 
 curl -sS {api}/reserve {json_type} {identity} -d '{order}' | tr -d '\\n' | tee {run}/reserved.json; echo
 
-curl -sS -X POST {identity} {api}/{booking_id}/confirm; echo
+curl -sS -X POST {identity}{paid} {api}/{booking_id}/confirm; echo
 
 psql "$(. {run}/env; echo "$DATABASE_URL")" -P pager=off -c '{_BOOKINGS}'
-
+{payments}
 Addresses and secrets: {run}/env    Logs: {run}/*/log
 """
 

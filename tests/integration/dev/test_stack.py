@@ -185,6 +185,31 @@ def test_a_running_system_keeps_its_settings_unless_others_are_given(directory: 
     assert settings.read(directory / "env")["AUTH_MODE"] == "jwt"
 
 
+def test_payments_demo_starts_a_provider_that_tells_by_webhook_and_its_name_for_it_is_kept(directory: Path) -> None:
+    stack = Stack(directory, {**WITHOUT_KAFKA, "PAYMENTS": "demo", "AUTH_MODE": "gateway", "PAYMENT_TIMEOUT_MS": "500"})
+    stack.up()
+    assert set(pids(directory)) == {"postgres", "redis", "web", "worker", "provider"}
+    assert settings.read(directory / "env").items() >= {("PAYMENTS", "http"), ("PAYMENTS_URL", stack.provider.url)}
+    seed.demo(stack.base_url, stack.settings["ADMIN_TOKEN"])
+    reserve, confirm, _ = [line for line in welcome.text(stack).splitlines() if line.startswith(("curl", "psql"))]
+    shell(reserve)
+    assert '"status":"confirmed"' in shell(confirm)
+    shell(reserve)
+    assert '"state":"pending"' in shell(confirm.replace("approve-1", "timeout-then-succeed-1"))
+    deadline = time.monotonic() + 60
+    while '"status":"confirmed"' not in shell(confirm.replace("approve-1", "timeout-then-succeed-1")):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    with psycopg.connect(stack.settings["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT DISTINCT type FROM booking.payment_inbox").fetchall() == [
+            ("payment.succeeded",)
+        ]
+    before = pids(directory)
+    stack.provider.kill()
+    Stack(directory, WITHOUT_KAFKA).up()
+    assert {name for name, pid in pids(directory).items() if pid != before[name]} == {"provider"}
+
+
 def test_without_kafka_it_says_so_in_one_sentence_and_runs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_to_be_had() -> Path:
         raise DevError("no jars, no Maven")
