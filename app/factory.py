@@ -35,7 +35,6 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     app.extensions["holdfast.identity"] = identity_of(settings)
     app.extensions["holdfast"] = wiring = (wire or _wired)(settings)
     app.extensions["holdfast.start"] = start = _Once(wiring.start)
-    request_log.register(app)
     app.before_request(start)
     problems.register(app)
     leaving.register(app)
@@ -44,6 +43,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
         rate_limit.register(app, wiring.limits)
     openapi.register(app)
     cli.register(app)
+    request_log.register(app)
     app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]
     return app
 

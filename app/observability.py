@@ -3,7 +3,8 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -21,30 +22,56 @@ _SHARED: Final[list[Processor]] = [
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Renders an event and takes out what must not be read, whoever logged it: a driver's error may quote a URL."""
 
-    def __init__(self, secrets: Iterable[str], **options: Any) -> None:
+    def __init__(self, secrets: Iterable[str], as_json: Callable[[Any], str] | None, **options: Any) -> None:
         super().__init__(**options)
+        self._as_json = as_json
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         self._secrets = sorted(known | {json.dumps(secret)[1:-1] for secret in known}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = self._as_json(record.msg) if self._as_json and _is_whole(record) else super().format(record)
         for secret in self._secrets:
             line = line.replace(secret, "[secret]")
         return line
 
 
+def _is_whole(record: logging.LogRecord) -> bool:
+    """Whether an event has all that its line holds: then structlog's formatter, which copies it twice, adds nothing."""
+    return isinstance(record.msg, dict) and hasattr(record, "_logger") and "exc_info" not in record.msg
+
+
+class Events:
+    """A logger for what is said at each request: the same lines as structlog's, without its chain of processors."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._attributes = {level: {"_logger": self._logger, "_name": method} for level, method in _LEVELS.items()}
+
+    def tell(self, level: int, event: str, **known: Any) -> None:
+        """`level` is INFO or WARNING of `logging`."""
+        logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        told = {**known, "event": event, "level": _LEVELS[level], "logger": logger.name, "timestamp": at}
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, told, (), None, extra=self._attributes[level]))
+
+
+_LEVELS: Final = {logging.INFO: "info", logging.WARNING: "warning"}
+
+
 def configure_logging(level: str, log_format: str, secrets: Iterable[str] = ()) -> None:
     """Everything that this process logs goes to standard error, in one form. May be called again."""
+    in_json = log_format == "json"
     renderer: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if log_format == "json"
-        else [_console()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if in_json else [_console()]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.set_name("holdfast")
     handler.setFormatter(
         _Formatter(
             secrets,
+            json.JSONEncoder(default=repr).encode if in_json else None,
             foreign_pre_chain=_SHARED,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )

@@ -5,16 +5,16 @@ copy, because a booking is personal data, and so no cache will ever ask conditio
 itself, which knows what it is showing, polls, and saves itself reading the same again.
 """
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from hashlib import blake2b
 from typing import Any, Final, TypeVar, cast
 
-from flask import Response, g, request
-from werkzeug.http import quote_etag
+from werkzeug.http import parse_etags, quote_etag
 
-from app.api.contract import Json, documented
+from app.api.asked import asked
+from app.api.contract import Answer, Json, documented, to_json
 
 V = TypeVar("V", bound=Callable[..., Any])
 PASSING: Final = frozenset(("expires_in",))
@@ -37,14 +37,13 @@ def conditional(view: V) -> V:
     """Gives the answer its `ETag`, or 304 in its place. Comes right above `answers`."""
 
     @wraps(view)
-    def compared(*positional: Any, **named: Any) -> Response:
-        response: Response = view(*positional, **named)
-        tag = tag_of(g.answered.body)
-        if request.if_none_match.contains_weak(tag):
-            response = Response(status=304, headers={"Cache-Control": "no-store"})
-            del response.headers["Content-Type"]  # of nothing
-        response.headers["ETag"] = quote_etag(tag, weak=True)
-        return response
+    def compared(*positional: Any, **named: Any) -> Answer:
+        answer: Answer = view(*positional, **named)
+        tag = tag_of(answer.body)
+        headers = {**answer.headers, "ETag": quote_etag(tag, weak=True)}
+        known = asked().environ.get("HTTP_IF_NONE_MATCH")
+        unchanged = known is not None and parse_etags(known).contains_weak(tag)
+        return replace(answer, status=304 if unchanged else answer.status, headers=headers)
 
     responses = {200: {"headers": {"ETag": _ETAG}}, 304: {"description": "Unchanged", "headers": {"ETag": _ETAG}}}
     return cast(V, documented(compared, parameters=[_IF_NONE_MATCH], responses=responses))
@@ -54,5 +53,5 @@ def tag_of(body: Json) -> str:
     """The version, to be read, and a digest of all that is told: a deadline that passes, or a payment that moves on,
     makes another answer without another version."""
     told = {name: value for name, value in body.items() if name not in PASSING}
-    digest = blake2b(json.dumps(told, separators=(",", ":")).encode(), digest_size=8)
+    digest = blake2b(to_json(told).encode(), digest_size=8)
     return f"{body['version']}-{digest.hexdigest()}"

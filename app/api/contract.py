@@ -7,17 +7,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Final, NoReturn, TypeVar
+from http import HTTPStatus
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import flask_smorest
-from flask import Flask, Request, Response, g
+from flask import Flask, Request, Response
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
 from app.api import limits_doc
+from app.api.asked import asked
+from app.api.loading import loader, unusable
 from app.api.refusals_doc import responses_of
 from app.api.strict_json import body_of
-from app.domain.errors import refusal
 
 V = TypeVar("V", bound=Callable[..., Any])
 Json = dict[str, Any]
@@ -26,37 +28,54 @@ OF_A_BODY: Final = ("MALFORMED_REQUEST", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client gets when it is not refused."""
+    """What a client gets: `body`, or `text` in its place."""
 
     body: Json
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    text: bytes | None = None
+
+    def rendered(self) -> tuple[list[tuple[str, str]], bytes]:
+        """As HTTP. Nothing of ours may be cached: seats change by the millisecond, bookings are private."""
+        headers = [("Cache-Control", "no-store"), *self.headers.items()]
+        if self.status == HTTPStatus.NOT_MODIFIED:
+            return headers, b""
+        text = to_json(self.body).encode() if self.text is None else self.text
+        return [("Content-Type", self.content_type), ("Content-Length", str(len(text))), *headers], text
 
 
-def to_response(answer: Answer, mimetype: str = "application/json") -> Response:
-    """`answer` as HTTP. Nothing of ours may be cached: seats change by the millisecond, bookings are private."""
-    text = json.dumps(answer.body, separators=(",", ":"))
-    headers = {"Cache-Control": "no-store", **answer.headers}
-    return Response(text, answer.status, headers, mimetype=mimetype)
+to_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one at each call
+
+
+def to_response(answer: Answer) -> Response:
+    """`answer` for Flask."""
+    headers, text = answer.rendered()
+    response = Response(text, answer.status, headers)
+    if not text:
+        del response.headers["Content-Type"]  # of nothing
+    return response
 
 
 class StrictParser(FlaskParser):
-    """webargs with our way of reading a body and of refusing one."""
-
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        return body_of(req)
+    """webargs with our way of refusing a query."""
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
         by_location: dict[str, Any] = error.messages  # type: ignore[assignment]
-        raise refusal(
-            "VALIDATION_ERROR", "The request has fields that cannot be used", errors=next(iter(by_location.values()))
-        )
+        raise unusable(next(iter(by_location.values())))
 
 
 def documented(view: V, **doc: Any) -> V:
     """`view` with `doc` merged into what the OpenAPI document says of its operation."""
     known = getattr(view, "_apidoc", {})
     view._apidoc = {**known, "manual_doc": {**known.get("manual_doc", {}), **doc}}  # type: ignore[attr-defined]
+    return view
+
+
+def _noted(note: Callable[[V], V], view: V) -> V:
+    """`view` with what flask-smorest's decorator `note` says of it. What `note` wraps around the view is left out: it
+    would look at each request whether the view is a coroutine, and ask webargs to read what we have read."""
+    view._apidoc = note(view)._apidoc  # type: ignore[attr-defined]
     return view
 
 
@@ -78,6 +97,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(name, f"app.api.{name}", description=description)
+        self.views: dict[str, Callable[..., Answer]] = {}
+        """By operation; each answers without Flask's knowledge, within an `Asked`."""
         self._prepare_doc_cbks.append(self._document_refusals)
 
     def route(
@@ -87,7 +108,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         def decorate(view: V) -> V:
             endpoint = operation or view.__name__
-            self.add_url_rule(rule, endpoint, view, methods=[method], parameters=[dict(p) for p in parameters])
+
+            @wraps(view)
+            def respond(**named: Any) -> Response:
+                return to_response(view(**named))
+
+            self.views[endpoint] = view
+            self.add_url_rule(rule, endpoint, respond, methods=[method], parameters=[dict(p) for p in parameters])
             self._docs[endpoint][method.lower()].setdefault("manual_doc", {})["operationId"] = endpoint
             return view
 
@@ -98,10 +125,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         # One instance for all requests: given the class, webargs would make one for each.
         instance = schema()
+        load = loader(instance)
 
         def decorate(view: V) -> V:
-            loaded: V = self.arguments(instance, required=required)(view)
-            return refuses(*OF_A_BODY)(loaded)
+            @wraps(view)
+            def loaded(*positional: Any, **named: Any) -> Any:
+                return view(*positional, load(body_of(asked())), **named)
+
+            return refuses(*OF_A_BODY)(_noted(self.arguments(instance, required=required), cast(V, loaded)))
 
         return decorate
 
@@ -122,17 +153,17 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         def decorate(view: V) -> V:
             @wraps(view)
-            def answered(*positional: Any, **named: Any) -> Response:
-                answer = present(view(*positional, **named))
-                g.answered = answer  # for the log and the metrics of this request
-                return to_response(answer)
+            def answered(*positional: Any, **named: Any) -> Answer:
+                asked().answered = answer = present(view(*positional, **named))
+                return answer
 
             documented_headers = {name: _HEADERS[name] for name in headers} or None
-            with_docs: Any = answered
             for status, schema in schemas.items():
-                note = self.alt_response(status, schema=schema, headers=documented_headers, success=True)
-                with_docs = note(with_docs)
-            return with_docs  # type: ignore[no-any-return]
+                _noted(
+                    self.alt_response(status, schema=schema, headers=documented_headers, success=True),
+                    cast(V, answered),
+                )
+            return cast(V, answered)
 
         return decorate
 

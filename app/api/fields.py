@@ -165,4 +165,4 @@ class Instant(fields.Field[int]):
 
 def is_clean(text: str) -> bool:
     """Whether `text` has no control character and no lone surrogate, which UTF-8 cannot carry."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)

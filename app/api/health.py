@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from flask import Response
-
 from app.api import answers, metrics, present
-from app.api.contract import Blueprint, documented, refuses
+from app.api.contract import Answer, Blueprint, documented, refuses
 from app.api.leaving import unless_leaving
 from app.api.services import wired
 
@@ -35,9 +33,9 @@ def readyz() -> Mapping[str, str]:
 _TEXT: Final = {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
-def _metrics() -> Response:
+def _metrics() -> Answer:
     """Measurements of all processes, in Prometheus' text format"""
-    return Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+    return Answer({}, text=metrics.exposition(), content_type=metrics.CONTENT_TYPE)
 
 
 blueprint.route("GET", "/metrics", operation="metrics")(documented(_metrics, responses={200: _TEXT}))

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
-from flask import request
-
+from app.api.asked import asked
 from app.api.contract import documented, refuses
 from app.domain.errors import refusal
 from app.domain.model import Order
 
 HEADERS: Final = ("Idempotency-Key", "X-Idempotency-Key")
+_IN_ENVIRON: Final = [f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS]
 PATTERN: Final = "^[\\x21-\\x7e]{1,255}$"
 _VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PARAMETERS: Final = [
@@ -48,7 +48,7 @@ def keyed(view: V) -> V:
 
     @wraps(view)
     def with_key(order: Order, **arguments: Any) -> Any:
-        key = agreed(order.idempotency_key, *(request.headers.get(name) for name in HEADERS))
+        key = agreed(order.idempotency_key, *_in_headers())
         return view(replace(order, idempotency_key=key), **arguments)
 
     return cast(V, _documented(with_key))
@@ -76,7 +76,12 @@ def key_not_needed(view: V) -> V:
 
 
 def _of_headers() -> str | None:
-    return agreed(*(request.headers.get(name) for name in HEADERS))
+    return agreed(*_in_headers())
+
+
+def _in_headers() -> list[str | None]:
+    environ = asked().environ
+    return [environ.get(name) for name in _IN_ENVIRON]
 
 
 def _documented(view: Callable[..., Any]) -> Any:

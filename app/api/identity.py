@@ -10,10 +10,11 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from flask import Request, current_app, request
 
+from app.api.asked import Environ, asked
 from app.api.contract import documented, refuses
 from app.api.fields import is_clean
+from app.api.verified import Claims, Verified
 from app.domain.errors import refusal
 from app.settings import BadSetting, Settings
 
@@ -23,10 +24,10 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 class Identity(Protocol):
-    def user(self, request: Request) -> str:
+    def user(self, environ: Environ) -> str:
         """The user's id. Raises `UNAUTHORIZED`."""
 
-    def admit_admin(self, request: Request) -> None:
+    def admit_admin(self, environ: Environ) -> None:
         """Raises `UNAUTHORIZED`, `FORBIDDEN`."""
 
 
@@ -37,7 +38,9 @@ def identity_of(settings: Settings) -> Identity:
     keys: dict[str, Any] = {"HS256": settings.jwt_secret} if settings.jwt_secret else {}
     if settings.jwt_public_key:
         keys |= _public_key(settings.jwt_public_key)
-    return ByToken(keys, settings.jwt_issuer, settings.jwt_audience, settings.admin_token)
+    return ByToken(
+        keys, settings.jwt_issuer, settings.jwt_audience, settings.admin_token, Verified(settings.tokens_remembered)
+    )
 
 
 def _public_key(pem: str) -> dict[str, Any]:
@@ -64,19 +67,27 @@ class ByToken:
     issuer: str | None
     audience: str | None
     admin_token: str | None = field(repr=False)
+    verified: Verified
 
-    def user(self, request: Request) -> str:
-        return self._claims(_bearer(request))["sub"]  # type: ignore[no-any-return]
+    def user(self, environ: Environ) -> str:
+        return self._claims(_bearer(environ))["sub"]  # type: ignore[no-any-return]
 
-    def admit_admin(self, request: Request) -> None:
-        token = _bearer(request)
+    def admit_admin(self, environ: Environ) -> None:
+        token = _bearer(environ)
         if _same(token, self.admin_token):
             return
         claims = self._claims(token)
         if claims.get("role") != "admin" and "admin" not in _scopes(claims):
             raise refusal("FORBIDDEN", "The token has neither the scope nor the role admin")
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _claims(self, token: str) -> Claims:
+        claims = self.verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            self.verified.add(token, claims)
+        return claims
+
+    def _verify(self, token: str) -> Claims:
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
             if not isinstance(algorithm, str) or algorithm not in self.keys:
@@ -101,10 +112,10 @@ class ByToken:
 class ByGateway:
     admin_token: str | None = field(repr=False)
 
-    def user(self, request: Request) -> str:
+    def user(self, environ: Environ) -> str:
         try:
             # WSGI hands header bytes over as Latin-1.
-            user = request.headers.get(USER_HEADER, "").encode("latin-1").decode("utf-8")
+            user = str(environ.get("HTTP_X_USER_ID", "")).encode("latin-1").decode("utf-8")
         except UnicodeError:
             user = ""
         # Two header lines arrive joined by a comma: one of them may be the client's own.
@@ -112,13 +123,13 @@ class ByGateway:
             raise refusal("UNAUTHORIZED", f"{USER_HEADER} must hold one user's id")
         return user
 
-    def admit_admin(self, request: Request) -> None:
-        if not _same(request.headers.get("Authorization", "").removeprefix("Bearer "), self.admin_token):
+    def admit_admin(self, environ: Environ) -> None:
+        if not _same(environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer "), self.admin_token):
             raise refusal("FORBIDDEN", "The administrator's token is needed")
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+def _bearer(environ: Environ) -> str:
+    scheme, _, token = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise refusal("UNAUTHORIZED", "A bearer token is needed")
     return token.strip()
@@ -133,7 +144,7 @@ def _is_user(text: object) -> bool:
     return isinstance(text, str) and 1 <= len(text) <= _LONGEST_USER and is_clean(text)
 
 
-def _scopes(claims: dict[str, Any]) -> list[Any]:
+def _scopes(claims: Claims) -> list[Any]:
     """`scope` as RFC 8693 writes it, one string of words, or as a list."""
     scope = claims.get("scope")
     match scope:
@@ -160,16 +171,14 @@ def _reason(error: Exception) -> str:
             return "The token cannot be verified"
 
 
-def _identity() -> Identity:
-    return cast(Identity, current_app.extensions["holdfast.identity"])
-
-
 def for_user(view: V) -> V:
     """Gives the view its `user`; somebody whom we do not know is refused before anything is read."""
 
     @wraps(view)
     def identified(*positional: Any, **named: Any) -> Any:
-        return view(*positional, user=_identity().user(request), **named)
+        now = asked()
+        identity: Identity = now.app.extensions["holdfast.identity"]
+        return view(*positional, user=identity.user(now.environ), **named)
 
     secured = documented(identified, security=[{"bearer": []}, {"gateway": []}])
     return cast(V, refuses("UNAUTHORIZED")(secured))
@@ -180,7 +189,9 @@ def for_admin(view: V) -> V:
 
     @wraps(view)
     def admitted(*positional: Any, **named: Any) -> Any:
-        _identity().admit_admin(request)
+        now = asked()
+        identity: Identity = now.app.extensions["holdfast.identity"]
+        identity.admit_admin(now.environ)
         return view(*positional, **named)
 
     secured = documented(admitted, security=[{"bearer": []}])

@@ -1,6 +1,7 @@
 """Prometheus: what was asked, how it ended, how long it took; of all processes when PROMETHEUS_MULTIPROC_DIR is set."""
 
 import os
+from functools import cache
 from typing import Final
 
 from prometheus_client import (
@@ -46,12 +47,28 @@ _rebuild_rows = Gauge(
 def observe(route: str, method: str, status: int, seconds: float) -> None:
     """One request. `route` is a template and a method is a known one: labels must not grow without bound."""
     known = method if method in _METHODS else "other"
-    _requests.labels(route, known, str(status)).inc()
-    _seconds.labels(route, known).observe(seconds)
+    _answered(route, known, status).inc()
+    _took(route, known).observe(seconds)
 
 
 def observe_reserve(code: str) -> None:
-    _reserves.labels(code).inc()
+    _reserved(code).inc()
+
+
+# prometheus_client looks the labels up under a lock. There are as few of these as of its series.
+@cache
+def _answered(route: str, method: str, status: int) -> Counter:
+    return _requests.labels(route, method, str(status))
+
+
+@cache
+def _took(route: str, method: str) -> Histogram:
+    return _seconds.labels(route, method)
+
+
+@cache
+def _reserved(code: str) -> Counter:
+    return _reserves.labels(code)
 
 
 def observe_breaker(server: str, is_open: bool) -> None:

@@ -1,15 +1,17 @@
 """The one place where a refusal becomes HTTP: problem+json (RFC 9457). Anything else is a bug: 500, logged whole."""
 
-import json
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.api.asked import Asked, asked
+from app.api.contract import Answer, to_response
 from app.api.refusals_doc import MIMETYPE, type_of
-from app.api.request_log import request_id
 from app.domain.errors import Refusal, refusal
 
 log = logging.getLogger(__name__)
@@ -24,19 +26,31 @@ _BY_STATUS: Final = {
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(Refusal, render)
-    app.register_error_handler(HTTPException, _of_framework)
-    app.register_error_handler(Exception, _of_bug)
+    for kind in (Refusal, HTTPException, Exception):
+        app.register_error_handler(kind, _respond)
 
 
-def render(refused: Refusal) -> Response:
-    """`refused` as an answer, with the headers that its status asks for."""
-    g.refused = refused  # for the log and the metrics of this request
-    text = json.dumps(document(refused, request.path, request_id()), separators=(",", ":"))
-    response = Response(text, refused.kind.status, mimetype=MIMETYPE)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.extend(_headers(refused.kind.status))
-    return response
+def answer_to(error: Exception, asked: Asked) -> Answer:
+    """What a client gets for whatever ended its request: a refusal of ours, one of werkzeug's by the names of our
+    table, or a bug."""
+    match error:
+        case Refusal():
+            return _rendered(error, asked)
+        case HTTPException(code=int(status)) if status < 500 or status in _BY_STATUS:
+            allowed = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+            return _rendered(refusal(_BY_STATUS.get(status, "MALFORMED_REQUEST")), asked, allowed)
+        case _:
+            log.error("a bug answered 500", exc_info=error)
+            return _rendered(
+                refusal("INTERNAL_ERROR", "This is a bug of ours; the request id finds it in the log"), asked
+            )
+
+
+def _rendered(refused: Refusal, asked: Asked, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+    asked.refused = refused  # for the log and the metrics of this request
+    status = refused.kind.status
+    body = document(refused, asked.path, asked.request_id)
+    return Answer(body, status, {**_headers(status, asked.app), **headers}, MIMETYPE)
 
 
 def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
@@ -55,30 +69,18 @@ def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
     return {**core, **{name: value for name, value in refused.extensions.items() if name not in core}}
 
 
-def _headers(status: int) -> dict[str, str]:
+def _headers(status: int, app: Flask) -> dict[str, str]:
     match status:
         case 401:
             return {"WWW-Authenticate": "Bearer"}
         case 429 | 503:
-            return {"Retry-After": str(current_app.config["RETRY_AFTER_SECONDS"])}
+            return {"Retry-After": str(app.config["RETRY_AFTER_SECONDS"])}
         case _:
             return {}
 
 
-def _of_framework(error: HTTPException) -> Any:
-    """What werkzeug refuses before a view is reached, by the names of our table."""
-    status = error.code or 500
-    if status < 400:
+def _respond(error: Exception) -> Any:
+    """For Flask. A redirect of werkzeug's stays one."""
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
         return error
-    if status >= 500 and status not in _BY_STATUS:
-        return _of_bug(error)
-    response = render(refusal(_BY_STATUS.get(status, "MALFORMED_REQUEST")))
-    for name, value in error.get_headers():
-        if name in ("Allow", "Retry-After"):
-            response.headers[name] = value
-    return response
-
-
-def _of_bug(error: Exception) -> Response:
-    log.error("a bug answered 500", exc_info=error)
-    return render(refusal("INTERNAL_ERROR", "This is a bug of ours; the request id finds it in the log"))
+    return to_response(answer_to(error, asked()))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Protocol
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, request
 
+from app.api.asked import Environ, asked
 from app.api.identity import Identity
 from app.domain.errors import refusal
 from app.domain.limits import Allowance, Rate
@@ -35,7 +36,7 @@ def register(app: Flask, limits: Limits) -> None:
             limited.count(f"peer {peer_of(request.remote_addr or '')}")
 
     def after_request(response: Response) -> Response:
-        allowance: Allowance | None = g.get("allowance")
+        allowance = asked().allowance
         if allowance is None:
             return response
         response.headers["RateLimit-Policy"] = policy
@@ -64,17 +65,17 @@ class Limited:
     identity: Identity
     limits: Limits
 
-    def user(self, request: Request) -> str:
+    def user(self, environ: Environ) -> str:
         """Raises `UNAUTHORIZED`, `RATE_LIMITED`."""
-        user = self.identity.user(request)
+        user = self.identity.user(environ)
         self.count(f"user {user}")
         return user
 
-    def admit_admin(self, request: Request) -> None:
-        self.identity.admit_admin(request)
+    def admit_admin(self, environ: Environ) -> None:
+        self.identity.admit_admin(environ)
 
     def count(self, client: str) -> None:
         """Raises `RATE_LIMITED`."""
-        g.allowance = allowance = self.limits.ask(client)
+        asked().allowance = allowance = self.limits.ask(client)
         if allowance is not None and allowance.retry_in_seconds is not None:
             raise refusal("RATE_LIMITED", f"Ask again in {allowance.retry_in_seconds} s")

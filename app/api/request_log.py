@@ -1,31 +1,50 @@
 """One line and one measurement for each request, and an id that ties it to everything else that was logged for it."""
 
+import logging
 import re
 import secrets
 import time
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from app.api import metrics
+from app.api.asked import CURRENT, Asked, Environ, asked
 from app.domain import ids
+from app.observability import Events
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger("holdfast.access")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _RESERVE: Final = "/bookings/reserve"
+Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+log: Final = Events("holdfast.access")
+
+
+class Asking:
+    """`app` within an `Asked`, whatever becomes of the request and by whichever way."""
+
+    def __init__(self, app: Flask, wsgi: Wsgi) -> None:
+        self._app = app
+        self._wsgi = wsgi
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # The caller's `X-Request-ID` if it is a sane one, else one of ours.
+        request_id = sane_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        before = CURRENT.set(Asked(self._app, environ, request_id))
+        # A connection is kept, and with it its greenlet: what the request before has bound must go.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            return self._wsgi(environ, start_response)
+        finally:
+            CURRENT.reset(before)
 
 
 def register(app: Flask) -> None:
-    app.before_request(_begin)
+    """Comes last of all that wraps `app.wsgi_app`, but for what answers without a request of ours."""
+    app.wsgi_app = Asking(app, app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(_end)
-
-
-def request_id() -> str:
-    """The caller's `X-Request-ID` if it is a sane one, else one of ours."""
-    if "request_id" not in g:
-        g.request_id = sane_id(request.headers.get("X-Request-ID", ""))
-    return str(g.request_id)
 
 
 def sane_id(given: str) -> str:
@@ -33,41 +52,40 @@ def sane_id(given: str) -> str:
     return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _begin() -> None:
-    g.began_at = time.perf_counter()
-    # A connection is kept, and with it its greenlet: what the request before has bound must go.
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id())
-
-
 def _end(response: Response) -> Response:
-    seconds = time.perf_counter() - g.began_at
+    now = asked()
     route = request.url_rule.rule if request.url_rule else "(none)"
-    code = str(g.refused.kind.code) if "refused" in g else None
-    metrics.observe(route, request.method, response.status_code, seconds)
-    if route.endswith(_RESERVE) and request.method == "POST":
-        metrics.observe_reserve(code or _kind_of_success(response))
-    response.headers["X-Request-ID"] = request_id()
-    known = {name: value for name, value in (("code", code), ("booking_id", _booking_id())) if value}
-    report = log.warning if response.status_code >= 500 else log.info
-    report(
-        "request",
-        method=request.method,
-        route=route,
-        status=response.status_code,
-        ms=round(seconds * 1000, 2),
-        **known,
-    )
+    ended(now, route, request.method, response.status_code, (request.view_args or {}).get("booking_id", ""))
+    response.headers["X-Request-ID"] = now.request_id
     return response
 
 
-def _kind_of_success(response: Response) -> str:
-    return "REPLAYED" if "Idempotency-Replayed" in response.headers else "RESERVED"
+def ended(now: Asked, route: str, method: str, status: int, booking_id: str) -> None:
+    """Measures and logs the request. `booking_id` is that of the path, as it came."""
+    seconds = time.perf_counter() - now.began_at
+    code = str(now.refused.kind.code) if now.refused else None
+    metrics.observe(route, method, status, seconds)
+    if route.endswith(_RESERVE) and method == "POST":
+        metrics.observe_reserve(code or _kind_of_success(now))
+    known = (("code", code), ("booking_id", _booking_id(now, booking_id)))
+    log.tell(
+        logging.WARNING if status >= 500 else logging.INFO,
+        "request",
+        request_id=now.request_id,
+        method=method,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        **{name: value for name, value in known if value},
+    )
 
 
-def _booking_id() -> str | None:
+def _kind_of_success(now: Asked) -> str:
+    return "REPLAYED" if now.answered and "Idempotency-Replayed" in now.answered.headers else "RESERVED"
+
+
+def _booking_id(now: Asked, in_path: str) -> str | None:
     """From the answer, or from the path where it has the form of one: anything else is the caller's text."""
-    if "answered" in g and "booking_id" in g.answered.body:
-        return str(g.answered.body["booking_id"])
-    asked = (request.view_args or {}).get("booking_id", "")
-    return asked if ids.is_booking_id(asked) else None
+    if now.answered and "booking_id" in now.answered.body:
+        return str(now.answered.body["booking_id"])
+    return in_path if ids.is_booking_id(in_path) else None

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import OneOf, Range
 
 from app.api import cursor, idempotency
@@ -25,6 +25,7 @@ from app.api.fields import (
     about,
     clean,
 )
+from app.api.loading import Plain, Request
 from app.domain import money
 from app.domain.model import Order, Status
 
@@ -32,16 +33,11 @@ DAY_SECONDS = 86_400
 DEAREST_MINOR = 10**11  # a billion euros a seat: what is more is a slip of the pen
 
 
-class Request(Schema):
-    class Meta:
-        unknown = RAISE
-
-
-class Nothing(Request):
+class Nothing(Plain):
     """A body without members, or none at all."""
 
 
-class Reserve(Request):
+class Reserve(Plain):
     event_id = Id(required=True, metadata=about("The event", "demo", pattern=ID_PATTERN))
     zone_id = Id(required=True, metadata=about("The zone of that event", "A", pattern=ID_PATTERN))
     quantity = Whole(
@@ -63,34 +59,31 @@ class Reserve(Request):
         )
     )
 
-    @post_load
-    def order(self, data: dict[str, Any], **_: Any) -> Order:
-        seen = data.get("unit_price")
+    def made(self, loaded: dict[str, Any]) -> Order:
+        seen = loaded.get("unit_price")
         return Order(
-            event_id=data["event_id"],
-            zone_id=data["zone_id"],
-            quantity=data["quantity"],
+            event_id=loaded["event_id"],
+            zone_id=loaded["zone_id"],
+            quantity=loaded["quantity"],
             seen_price=None if seen is None else money.finest(seen),
-            idempotency_key=data.get("idempotency_key"),
+            idempotency_key=loaded.get("idempotency_key"),
         )
 
 
-class Confirm(Request):
+class Confirm(Plain):
     payment_id = PaymentId(
         metadata=about("The client's own reference of the payment", "pay_8231", pattern=PAYMENT_ID_PATTERN),
     )
 
-    @post_load
-    def payment_id_alone(self, data: dict[str, Any], **_: Any) -> Any:
-        return data.get("payment_id")
+    def made(self, loaded: dict[str, Any]) -> str | None:
+        return loaded.get("payment_id")
 
 
-class Cancel(Request):
+class Cancel(Plain):
     reason = Reason(metadata=about("Why, in the customer's words", "Cannot come", **clean(500)))
 
-    @post_load
-    def reason_alone(self, data: dict[str, Any], **_: Any) -> Any:
-        return data.get("reason")
+    def made(self, loaded: dict[str, Any]) -> str | None:
+        return loaded.get("reason")
 
 
 class Query(Request):

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol, cast
 
-from flask import current_app
-
+from app.api.asked import asked
 from app.services.availability import Availability
 from app.services.cancel import Cancel
 from app.services.confirm import Confirm
@@ -55,4 +54,4 @@ class Services(Protocol):
 
 def wired() -> Services:
     """The services of the application that serves this request."""
-    return cast(Services, current_app.extensions["holdfast"])
+    return cast(Services, asked().app.extensions["holdfast"])

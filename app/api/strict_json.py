@@ -5,13 +5,17 @@ Numbers with a fraction or an exponent become `Decimal`, so that no float arises
 
 import json
 from decimal import Decimal, InvalidOperation
+from io import BytesIO
 from typing import Any, Final, NoReturn
 
-from flask import Request, current_app
 from werkzeug.exceptions import ClientDisconnected
+from werkzeug.http import parse_options_header
+from werkzeug.wsgi import get_content_length, get_input_stream
 
+from app.api.asked import Asked
 from app.domain.errors import refusal
 
+_JSON: Final = "application/json"
 _LONGEST_INTEGER: Final = 64  # digits; int() of very long ones takes quadratic time, and none of ours has more than 19
 
 
@@ -44,15 +48,15 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def body_of(request: Request) -> Any:
+def body_of(asked: Asked) -> Any:
     """The JSON value of the body; an absent one is `{}`.
 
     Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does.
     """
-    raw = bytes_of(request)
+    raw = bytes_of(asked)
     if not raw:
         return {}
-    if request.mimetype != "application/json":
+    if not _is_json(asked.environ.get("CONTENT_TYPE", "")):
         raise refusal("UNSUPPORTED_MEDIA_TYPE", "The body must be sent as application/json")
     try:
         return _DECODER.decode(raw.decode("utf-8"))
@@ -62,19 +66,28 @@ def body_of(request: Request) -> Any:
         raise refusal("MALFORMED_REQUEST", f"The body is not JSON: {_reason(error)}") from None
 
 
-def bytes_of(request: Request) -> bytes:
+def bytes_of(asked: Asked) -> bytes:
     """The server waits for a body as long as something of it comes now and then: the time for all of it is ours.
 
     Raises `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does."""
+    environ, largest = asked.environ, asked.app.config["MAX_CONTENT_LENGTH"]
+    length = get_content_length(environ)
+    stream = environ["wsgi.input"]
+    if type(stream) is BytesIO and stream.getbuffer().nbytes == (length or 0) <= largest:
+        return stream.read()  # all of it is here: nothing to wait for
     try:
-        with current_app.extensions["holdfast.body_time"]():
-            raw = request.get_data(cache=False)
+        with asked.app.extensions["holdfast.body_time"]():
+            raw = get_input_stream(environ, max_content_length=largest).read()
     except (ClientDisconnected, TimeoutError):  # werkzeug takes whatever ends a read for the former
         raise refusal("MALFORMED_REQUEST", "The body did not arrive whole and in time") from None
     # A chunked body is cut off at the limit without a word: what fills it is taken for cut off.
-    if request.content_length is None and len(raw) == request.max_content_length:
+    if length is None and len(raw) == largest:
         raise refusal("PAYLOAD_TOO_LARGE")
     return raw
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type == _JSON or parse_options_header(content_type)[0].lower() == _JSON
 
 
 def _reason(error: ValueError) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 from flask import request
 
 from app.api import answers, present
+from app.api.asked import asked
 from app.api.contract import Blueprint, documented, refuses
 from app.api.services import wired
 from app.api.strict_json import bytes_of
@@ -24,7 +25,7 @@ def signed(*headers: str) -> Callable[[V], V]:
         @wraps(view)
         def with_body(*positional: Any, **named: Any) -> Any:
             sent = {name.lower(): value for name, value in request.headers.items()}
-            return view(*positional, sent=sent, body=bytes_of(request), **named)
+            return view(*positional, sent=sent, body=bytes_of(asked()), **named)
 
         described = documented(with_body, parameters=parameters, requestBody=_BODY)
         return cast(V, refuses("UNAUTHORIZED", "MALFORMED_REQUEST", "PAYLOAD_TOO_LARGE")(described))
