@@ -82,7 +82,7 @@ class Confirm:
         if opened.payment and decision.outcome == "OPEN":
             decision = pay.conclude(opened.payment, pay.provider.capture(opened.payment))
         elif decision.outcome == "CONFIRMED":
-            self._settle(decision)
+            decision = self.decide(pin)  # whoever lets go of the hold learns the facts with it (rule 3.4)
         if decision.outcome == "CONFIRMED" and decision.booking:
             return decision.booking
         if decision.outcome == "PENDING":
@@ -95,13 +95,6 @@ class Confirm:
         """Before anything is pinned. Raises `RESERVATION_NOT_FOUND`, `VALIDATION_ERROR`, `SERVICE_UNAVAILABLE`."""
         if _total(self.reservations.get(booking_id, user_id).booking):
             raise refusal("VALIDATION_ERROR", errors={"payment_id": ["Missing data for required field."]})
-
-    def _settle(self, decision: Decision) -> None:
-        if decision.booking is None:
-            return
-        with left_to_worker("settling a confirmed booking"):
-            shard = shard_of_event(decision.booking.event_id, self.shards)
-            self.reservations.settle(shard, [decision.booking_id], {}, decision.learned)
 
     def _decided_before(self, user_id: str, booking_id: str, payment_id: str | None, refused: Refusal) -> Booking:
         """Redis no longer holds it, or holds it pinned for another payment: Postgres has the last word (rule 3.10)."""

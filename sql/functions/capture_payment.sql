@@ -34,6 +34,11 @@ BEGIN
         END IF;
     ELSE
         booking := booking_json(v_booking);
+        -- Whoever lets go of the hold learns the facts with it, also when another has confirmed it before (rule 3.4).
+        SELECT zone_facts(z) INTO zone FROM zones AS z
+        WHERE (z.event_id, z.zone_id) = (v_booking.event_id, v_booking.zone_id);
+        SELECT user_facts(u) INTO user_seats FROM user_seats AS u
+        WHERE (u.event_id, u.user_id) = (v_booking.event_id, v_booking.user_id);
     END IF;
     RETURN NEXT;
 END

@@ -2,9 +2,11 @@
 
 import time
 
+import pytest
+
 from app.domain.ids import shard_of_event
 from app.domain.model import Pin, Seats, Zone
-from app.domain.payments import Payment
+from app.domain.payments import Outcome, Payment
 from dev.provider import Provider
 from tests.support.controls import altered_function, altered_script, goes_red
 from tests.support.seats import HOLD_SECONDS, Sale
@@ -33,6 +35,24 @@ def test_a_captured_payment_is_a_confirmed_booking_and_asked_again_the_same(sale
     assert steps(sale, booking_id) == [["intent", "captured"]]
     assert sale.seats() == SOLD
     assert disagreements(sale, provider) == []
+
+
+@pytest.mark.parametrize("follower", ["the client, again", "the saga"])
+def test_a_hold_is_let_go_with_the_count_that_takes_its_place_whoever_comes_after_a_crash(
+    sale: Sale, follower: str
+) -> None:
+    """The web process dies between the commit and settle, and no worker has heard of it yet."""
+    booking_id, payments = _reserved(sale), sale.shop.payments
+    pin = sale.shop.reservations.confirm(booking_id, "ann", "approve-1")
+    payment = payments.open_payment(pin, 60_000).payment
+    assert payment
+    assert payments.capture_payment(payment, pin, None).outcome == "CONFIRMED"
+    assert sale.seats() == HELD
+    if follower == "the saga":
+        assert pay_of(sale).conclude(payment, Outcome("captured")).outcome == "CONFIRMED"
+    else:
+        assert sale.shop.confirm("ann", booking_id, "approve-1").status == "confirmed"
+    assert sale.seats() == SOLD
 
 
 def test_a_declined_payment_leaves_the_reservation_and_another_card_may_be_tried(
