@@ -8,6 +8,7 @@ MIGRATIONS = $(filter-out %.rollback.sql,$(wildcard sql/migrations/*.sql))
 # Seats and versions are counted up to 2^31-1, by design; shards fit a smallint.
 SQUAWK := --assume-in-transaction --pg-version 15 --exclude prefer-bigint-over-int,prefer-bigint-over-smallint
 ARGS ?=
+SCENARIO ?=
 
 .PHONY: help
 help: ## this list
@@ -24,7 +25,7 @@ down: ## stop what `make up` started
 status: ## what is running, where, with which log
 	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev status; else echo "Nothing was ever started here."; fi
 
-.PHONY: test faults test-extra check
+.PHONY: test faults test-extra load check
 test: tools ## every test, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
 	@exec $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
@@ -32,6 +33,8 @@ faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats 
 test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls to Stripe, by stripe-mock; some minutes
 	@dev/bootstrap.sh extra
 	@exec $(PYTHON) -m pytest -s tests/extra/contract.py tests/extra/stripe_calls.py $(ARGS)
+load: tools ## the dirty scenarios under k6; SCENARIO=last_seat for one; BASE_URL=... for a system that is not ours
+	@exec $(PYTHON) -m dev.load $(SCENARIO)
 check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
 
 .PHONY: bench
