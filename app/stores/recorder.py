@@ -10,12 +10,11 @@ from app.domain.errors import Unrecordable
 from app.domain.ports import ENTRY_KINDS, Entry
 from app.stores.postgres import Postgres
 
-_FUNCTIONS: Final[dict[str, LiteralString]] = {
-    "created": "SELECT booking.record_reservations(p_entries => %s)",
-    "released": "SELECT booking.record_releases(p_entries => %s)",
-    "extended": "SELECT booking.record_extensions(p_entries => %s)",
-    "expired": "SELECT booking.record_expiries(p_entries => %s)",
-}
+_RECORD: Final[LiteralString] = (
+    "SELECT booking.record_batch(p_created => %s, p_extended => %s, p_released => %s, p_expired => %s, p_latest => %s)"
+)
+_SHARD: Final = slice(15, 18)
+"""Of a booking id (app/domain/ids.py)."""
 
 
 class PostgresRecorder:
@@ -23,22 +22,22 @@ class PostgresRecorder:
         self._postgres = postgres
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """One call for each kind of entry among `entries`.
+        """One call, one transaction: all of them are recorded, or none.
 
-        Raises `SERVICE_UNAVAILABLE`; `Unrecordable` if there is an entry among them that can never be recorded: some of
-        the batch may then be recorded, and may come again."""
+        Raises `SERVICE_UNAVAILABLE`; `Unrecordable` if there is an entry among them that can never be recorded."""
         by_kind: dict[str, list[dict[str, Any]]] = {}
+        latest: dict[tuple[str, int], dict[str, Any]] = {}
         for entry in entries:
-            by_kind.setdefault(str(entry.get("kind")), []).append(_with_epoch(entry))
+            numbered = _with_epoch(entry)
+            by_kind.setdefault(str(entry.get("kind")), []).append(numbered)
+            of_shard = str(entry.get("booking_id"))[_SHARD], numbered["epoch"]
+            if of_shard not in latest or numbered["seq"] > latest[of_shard]["seq"]:
+                latest[of_shard] = numbered
         if unknown := by_kind.keys() - ENTRY_KINDS:
             raise Unrecordable(f"no such kind of entry: {', '.join(sorted(unknown))}")
-        for kind in ENTRY_KINDS:
-            if batch := by_kind.get(kind):
-                self._call(_FUNCTIONS[kind], batch)
-
-    def _call(self, function: LiteralString, batch: list[dict[str, Any]]) -> None:
+        batches = [Jsonb(by_kind[kind]) if kind in by_kind else None for kind in ENTRY_KINDS]
         try:
-            self._postgres.rows(function, [Jsonb(batch)])
+            self._postgres.rows(_RECORD, [*batches, Jsonb(list(latest.values()))])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Unrecordable(str(error)) from error
 

@@ -16,7 +16,7 @@ DECLARE
 BEGIN
     PERFORM lock_shards(array_agg(p.shard)) FROM batch_of(p_pins) AS p;
     -- A reservation that has not been recorded yet gets its row here: a decision does not wait for the worker.
-    PERFORM insert_bookings(p_pins, 'reserved', 'reserve', p_live_only => true);
+    PERFORM add_bookings(entries_of(p_pins), 'reserved', 'reserve', p_live_only => true);
     SELECT p.*, s.epoch AS epoch_now INTO v_pin FROM batch_of(p_pins) AS p JOIN shards AS s USING (shard);
     -- Closes the race with settle_bookings: either it sees the open payment, or we see the end.
     SELECT b.* INTO v_booking FROM bookings AS b WHERE b.booking_id = v_pin.booking_id FOR UPDATE;

@@ -2,20 +2,19 @@
 -- still reserved ends; a final state stands. Answers how many ended now. Serves record_releases and record_expiries.
 -- Locks: shards (shared), bookings, sorted. Idempotent: yes. Raises: 22*, 23* for what cannot be recorded at all.
 CREATE OR REPLACE FUNCTION booking.record_endings(p_entries jsonb, p_status text, p_cause text) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+    v_entries booking.entry[] := held_entries(p_entries);
     v_ended booking.bookings[];
 BEGIN
-    PERFORM lock_shards(array_agg(e.shard)) FROM batch_of(p_entries) AS e;
-    p_entries := without_purged(p_entries);
-    v_ended := insert_bookings(p_entries, p_status, p_cause, p_live_only => false);
+    v_ended := add_bookings(v_entries, p_status, p_cause, p_live_only => false);
     -- Closes the race with a confirm of the same booking: the lock first, then the look at its status.
     PERFORM 1 FROM bookings AS b
-    WHERE b.booking_id IN (SELECT e.booking_id FROM batch_of(p_entries) AS e)
+    WHERE b.booking_id IN (SELECT e.booking_id FROM unnest(v_entries) AS e)
     ORDER BY b.booking_id FOR UPDATE;
     WITH first AS (
         SELECT DISTINCT ON (e.booking_id) e.*
-        FROM batch_of(p_entries) AS e
+        FROM unnest(v_entries) AS e
         ORDER BY e.booking_id, e.epoch, e.version
     ),
     ended AS (
@@ -30,12 +29,10 @@ BEGIN
     -- A transition that comes late, after a final state, still has its row.
     INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
     SELECT e.booking_id, e.epoch, e.version, p_status, e.at, p_cause
-    FROM batch_of(p_entries) AS e
+    FROM unnest(v_entries) AS e
     ORDER BY e.booking_id, e.epoch, e.version
     ON CONFLICT ON CONSTRAINT booking_history_one_row_per_transition DO NOTHING;
-    PERFORM tell(b) FROM unnest(v_ended) AS b;
-
-    PERFORM note_seq(p_entries);
+    PERFORM tell_all(v_ended);
     RETURN cardinality(v_ended);
 END
 $$;

@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     PERFORM lock_shards(array_agg(p.shard)) FROM batch_of(p_pins) AS p;
     -- A reservation that has not been recorded yet gets its row here: a decision does not wait for the worker.
-    PERFORM insert_bookings(p_pins, 'reserved', 'reserve', p_live_only => true);
+    PERFORM add_bookings(entries_of(p_pins), 'reserved', 'reserve', p_live_only => true);
     -- Closes the race with another confirm, a cancel or a late record of the same booking.
     PERFORM 1 FROM bookings AS b
     WHERE b.booking_id IN (SELECT p.booking_id FROM batch_of(p_pins) AS p)

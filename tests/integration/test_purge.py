@@ -132,7 +132,7 @@ def test_the_log_told_again_does_not_bring_it_back(sale: Sale, neighbour: Sale, 
 def test_control_a_recorder_that_does_not_look_meets_what_is_gone(sale: Sale, database: str) -> None:
     told = _purge(sale)
     with (
-        altered_function(database, "without_purged", "NOT EXISTS (SELECT FROM purged_events) THEN", "true THEN"),
+        altered_function(database, "held_entries", "NOT EXISTS (SELECT FROM purged_events) THEN", "true THEN"),
         pytest.raises(Unrecordable, match="is not present in table"),
     ):
         sale.shop.recorder.record(told)

@@ -66,6 +66,26 @@ def test_one_refused_confirm_does_not_spoil_the_batch(sale: Sale) -> None:
     assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == 2
 
 
+def test_a_pin_that_comes_twice_in_a_batch_is_confirmed_once(sale: Sale) -> None:
+    first, second = _pins(sale, 2)
+    decisions = sale.shop.ledger.confirm_bookings([first, second, first])
+    assert [d.outcome for d in decisions] == ["CONFIRMED"] * 3
+    assert {d.learned.zones[0]["confirmed"] for d in decisions} == {2}
+    assert sale.rows("SELECT count(*) FROM booking.outbox WHERE key = %s", first.booking.booking_id) == [(1,)]
+
+
+def test_what_does_not_fit_leaves_its_seats_to_those_behind_it(open_event: OpenEvent) -> None:
+    sale = open_event(capacity=9, max_per_user=9)
+    quantities = [4, 3, 5, 2]
+    pins = [
+        replace(pin, booking=replace(pin.booking, quantity=quantity))
+        for pin, quantity in zip(_pins(sale, 4), quantities, strict=True)
+    ]
+    outcomes = [d.outcome for d in sale.shop.ledger.confirm_bookings(pins)]
+    assert outcomes == ["CONFIRMED", "CONFIRMED", "INSUFFICIENT_SEATS", "CONFIRMED"]
+    assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == 9
+
+
 def test_a_pin_of_an_older_epoch_is_refused_and_leaves_no_row(sale: Sale) -> None:
     (pin,) = _pins(sale, 1)
     (decision,) = sale.shop.ledger.confirm_bookings([replace(pin, epoch=pin.epoch - 1)])
