@@ -77,12 +77,18 @@ def test_a_pin_that_comes_twice_in_a_batch_is_confirmed_once(sale: Sale) -> None
 def test_what_does_not_fit_leaves_its_seats_to_those_behind_it(open_event: OpenEvent) -> None:
     sale = open_event(capacity=9, max_per_user=9)
     quantities = [4, 3, 5, 2]
+    in_their_order = sorted(_pins(sale, 4), key=lambda pin: pin.booking.booking_id)
     pins = [
         replace(pin, booking=replace(pin.booking, quantity=quantity))
-        for pin, quantity in zip(_pins(sale, 4), quantities, strict=True)
+        for pin, quantity in zip(in_their_order, quantities, strict=True)
     ]
-    outcomes = [d.outcome for d in sale.shop.ledger.confirm_bookings(pins)]
-    assert outcomes == ["CONFIRMED", "CONFIRMED", "INSUFFICIENT_SEATS", "CONFIRMED"]
+    outcomes = {d.booking_id: d.outcome for d in sale.shop.ledger.confirm_bookings(pins)}
+    assert [outcomes[pin.booking.booking_id] for pin in pins] == [
+        "CONFIRMED",
+        "CONFIRMED",
+        "INSUFFICIENT_SEATS",
+        "CONFIRMED",
+    ]
     assert sale.shop.ledger.zone_facts(sale.event_id, "A").zones[0]["confirmed"] == 9
 
 
