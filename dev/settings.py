@@ -26,7 +26,7 @@ KEPT = (
     "APP_ENV",
 )
 # A running process that was started with another value of one of these is started again.
-COMPARED = frozenset({field.name.upper() for field in fields(Settings)} | {"BIND", "WEB_CONCURRENCY"})
+COMPARED = frozenset({field.name.upper() for field in fields(Settings)} | {"BIND", "WEB_CONCURRENCY", "HTTP_WORKER"})
 _SECRET_BYTES = 32  # HS256 wants a key at least as long as its digest
 
 

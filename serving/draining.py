@@ -16,7 +16,7 @@ import logging
 import time
 from functools import partial
 from select import POLLIN
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 from gevent.monkey import get_original
@@ -41,14 +41,27 @@ IN_FLIGHT_S: Final = 15.0
 """For what is in flight when listening has ended: a slow body (`BODY_TIMEOUT_SECONDS`) and all our waits after it."""
 
 
+class Waiting(Protocol):
+    """A connection's wait for its next request."""
+
+    since: float
+    """In seconds of the monotonic clock."""
+    client: Any
+    """Its socket."""
+
+    def end(self) -> None:
+        """As if the time were up: the connection is closed."""
+
+
 class Wait(gevent.Timeout):  # type: ignore[misc]
     """A connection's wait for its next request, bounded like gunicorn's; it knows since when, and on whom to call."""
 
-    def __init__(self, seconds: float, waits: "set[Wait]") -> None:
+    def __init__(self, seconds: float, waits: "set[Wait]", greenlet: Any, client: Any) -> None:
         super().__init__(seconds, False)
         self._waits = waits
+        self._greenlet = greenlet
+        self.client = client
         self.since = time.monotonic()
-        self.greenlet = gevent.getcurrent()
 
     def __enter__(self) -> "Wait":
         self._waits.add(self)
@@ -60,8 +73,7 @@ class Wait(gevent.Timeout):  # type: ignore[misc]
         return super().__exit__(*error)
 
     def end(self) -> None:
-        """As if the time were up: the connection is closed."""
-        self.greenlet.kill(self, block=False)
+        self._greenlet.kill(self, block=False)
 
 
 class DrainingWorker(GeventWorker):  # type: ignore[misc]
@@ -91,7 +103,8 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
 
     def timeout_ctx(self) -> Wait:
         """Entered by gunicorn for as long as it waits for a request."""
-        return Wait(self.cfg.keepalive, self._waits)
+        greenlet = gevent.getcurrent()
+        return Wait(self.cfg.keepalive, self._waits, greenlet, self._clients[greenlet])
 
     def run(self) -> None:
         """Until SIGTERM, and then until nothing is in flight."""
@@ -130,9 +143,12 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
 
     def _close_quiet_connections(self) -> None:
         now = time.monotonic()
-        for wait in list(self._waits):
-            if now - wait.since >= _QUIET_S and not _has_unread(self._clients[wait.greenlet]):
+        for wait in self._waiting():
+            if now - wait.since >= _QUIET_S and not _has_unread(wait.client):
                 wait.end()
+
+    def _waiting(self) -> list[Waiting]:
+        return list(self._waits)
 
 
 _WHY: Final = {

@@ -1,0 +1,158 @@
+"""One connection for as long as its requests are plain."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from io import BytesIO
+from typing import Any, Final, NamedTuple
+
+import gevent
+from gevent.hub import get_hub
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+
+from serving.plain import PLAIN, SO_FAR, PlainRequest, read
+
+_RECEIVE_BYTES: Final = 16_384
+Answering = Callable[[PlainRequest, Any], bool]
+"""Answers a request on the given socket; False when that was the connection's last."""
+
+
+class Rewound:
+    """A connection whose first bytes have been read: whoever receives from it gets them before any others."""
+
+    def __init__(self, client: Any, unread: bytes) -> None:
+        self._client = client
+        self._unread = unread
+
+    def recv(self, size: int, *flags: int) -> bytes:
+        if not self._unread:
+            return bytes(self._client.recv(size, *flags))
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class Limits(NamedTuple):
+    """Of a head: what is larger is not plain."""
+
+    head_bytes: int
+    head_fields: int
+
+
+class Connection:
+    """Waits without a timer of its own: whoever runs it looks now and then how long it has been waiting."""
+
+    def __init__(self, client: Any, environ: dict[str, Any], schemes: Mapping[str, str], limits: Limits) -> None:
+        """`environ`: what the application is told with every request; `schemes`: see `plain.read`."""
+        self.client = client
+        self.waiting = False
+        """For the head of a request."""
+        self.since = time.monotonic()
+        """When it began to wait for the request that is awaited or under way, in seconds of the monotonic clock."""
+        self.request: PlainRequest | None = None
+        """The one that is under way, or was last."""
+        self._environ = environ
+        self._schemes = schemes
+        self._limits = limits
+        self._receive: Callable[[int], bytes] = client._sock.recv  # the socket under gevent's, which never waits
+        self._ended = False
+        self._greenlet = gevent.getcurrent()
+        self._hub = get_hub()
+        self._readable = self._hub.loop.io(client.fileno(), 1)
+        self._watched = False
+
+    def serve(self, answer: Answering, time_limit: Callable[[], AbstractContextManager[Any, bool]]) -> bytes | None:
+        """Has plain requests answered, one after the other, until `answer` says that the connection is over.
+
+        `time_limit`: for a body that nobody wanted to read. Answers what has been read from the first request on that
+        is not plain; None when the connection is over. Raises OSError and whatever `answer` does."""
+        unread: bytes | None = b""
+        try:
+            while unread is not None:
+                self.since = time.monotonic()
+                while not (match := PLAIN.match(unread)):
+                    if unread and not (len(unread) < self._limits.head_bytes and SO_FAR.fullmatch(unread)):
+                        return unread
+                    more = self._more()
+                    if not more:
+                        return None
+                    unread += more
+                end = match.end()
+                if end > self._limits.head_bytes:
+                    return unread
+                request = read(unread[:end], match[1], self._environ.copy(), self._schemes, self._limits.head_fields)
+                if request is None:
+                    return unread
+                self.request = request
+                unread = self._answered(request, unread[end:], answer, time_limit)
+            return None
+        finally:
+            self.waiting = False
+            self._readable.stop()
+            self._readable.close()
+
+    def _answered(
+        self,
+        request: PlainRequest,
+        unread: bytes,
+        answer: Answering,
+        time_limit: Callable[[], AbstractContextManager[Any, bool]],
+    ) -> bytes | None:
+        """What has been read of the next request; None when the connection is over."""
+        length = request.length
+        if len(unread) >= length:
+            request.environ["wsgi.input"] = request.body = BytesIO(unread[:length])
+            return unread[length:] if answer(request, self.client) else None
+        # gunicorn's own body, which is read when the application asks for it.
+        source = SocketUnreader(self.client)
+        source.unread(unread)
+        request.environ["wsgi.input"] = request.body = body = Body(LengthReader(source, length))
+        if not answer(request, self.client) or body.failed:  # failed: nobody knows where the next request begins
+            return None
+        with time_limit():
+            while body.read(1024):
+                pass
+            return bytes(source.take_buffered())
+        return None
+
+    def end(self) -> None:
+        """It is closed, unless it is answering."""
+        self._hub.loop.run_callback(self._end)
+
+    def _more(self) -> bytes:
+        """Nothing when the peer is gone, or has made us wait too long, or we are to end."""
+        while True:
+            self._wait()
+            if self._ended:
+                return b""
+            try:
+                return self._receive(_RECEIVE_BYTES)
+            except BlockingIOError:  # woken for nothing
+                continue
+
+    def _wait(self) -> None:
+        """Until there is something to read, or `end` is called."""
+        self.waiting = True
+        if not self._watched:
+            self._watched = True
+            self._readable.start(self._wake)
+        while self.waiting:
+            self._hub.switch()
+
+    def _wake(self) -> None:
+        """In the hub. The watcher stays on from one request to the next, which spares the loop most of its work; when
+        a request comes while another is being answered, it is off until somebody waits."""
+        if self.waiting:
+            self.waiting = False
+            self._greenlet.switch()
+        else:
+            self._watched = False
+            self._readable.stop()
+
+    def _end(self) -> None:
+        if self.waiting:
+            self._ended = True
+            self._wake()
