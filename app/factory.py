@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from flask import Flask
 
 from app import cli
-from app.api import leaving, metrics, openapi, problems, rate_limit, request_log
+from app.api import hot, leaving, metrics, openapi, problems, rate_limit, request_log
 from app.api.identity import identity_of
 from app.api.shedding import Shedding
 from app.observability import configure_logging
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
     app.extensions["holdfast.identity"] = identity_of(settings)
     app.extensions["holdfast"] = wiring = (wire or _wired)(settings)
     app.extensions["holdfast.start"] = start = _Once(wiring.start)
+    request_log.register(app)
     app.before_request(start)
     problems.register(app)
     leaving.register(app)
@@ -43,7 +44,9 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
         rate_limit.register(app, wiring.limits)
     openapi.register(app)
     cli.register(app)
-    request_log.register(app)
+    if settings.hot_routes == "on" and wiring.limits is None:
+        hot.register(app)
+    request_log.wrap(app)
     app.wsgi_app = Shedding(app.wsgi_app, settings.max_in_flight, settings.retry_after_seconds)  # type: ignore[method-assign]
     return app
 

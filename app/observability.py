@@ -5,10 +5,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.types import Processor
+
+from app.as_json import as_json
 
 _SHORTEST_SECRET: Final = 6  # characters; taking out shorter ones would garble the log and protect nothing
 _SHARED: Final[list[Processor]] = [
@@ -22,22 +24,37 @@ _SHARED: Final[list[Processor]] = [
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Renders an event and takes out what must not be read, whoever logged it: a driver's error may quote a URL."""
 
-    def __init__(self, secrets: Iterable[str], as_json: Callable[[Any], str] | None, **options: Any) -> None:
+    def __init__(self, secrets: Iterable[str], **options: Any) -> None:
         super().__init__(**options)
-        self._as_json = as_json
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         self._secrets = sorted(known | {json.dumps(secret)[1:-1] for secret in known}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self._as_json(record.msg) if self._as_json and _is_whole(record) else super().format(record)
+        return self.without_secrets(super().format(record))
+
+    def without_secrets(self, line: str) -> str:
         for secret in self._secrets:
             line = line.replace(secret, "[secret]")
         return line
 
 
-def _is_whole(record: logging.LogRecord) -> bool:
-    """Whether an event has all that its line holds: then structlog's formatter, which copies it twice, adds nothing."""
-    return isinstance(record.msg, dict) and hasattr(record, "_logger") and "exc_info" not in record.msg
+class _JsonLines(logging.StreamHandler[TextIO]):
+    """Takes whole events as well. Making a record of one, with process, thread and file, and formatting it, costs
+    several times the line."""
+
+    def __init__(self, stream: TextIO, formatter: _Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(formatter)
+        self._without_secrets = formatter.without_secrets
+
+    def write(self, event: dict[str, Any]) -> None:
+        """One write, which no other can divide: no lock."""
+        self.stream.write(self._without_secrets(_text(event)) + self.terminator)
+        self.stream.flush()
+
+
+def _text(event: Any, default: Callable[[Any], Any] | None = None) -> str:
+    return as_json(event, default).decode()
 
 
 class Events:
@@ -54,7 +71,11 @@ class Events:
             return
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         told = {**known, "event": event, "level": _LEVELS[level], "logger": logger.name, "timestamp": at}
-        logger.handle(logger.makeRecord(logger.name, level, "", 0, told, (), None, extra=self._attributes[level]))
+        handlers = logger.root.handlers
+        if len(handlers) == 1 and isinstance(handlers[0], _JsonLines) and not logger.handlers:
+            handlers[0].write(told)
+        else:
+            logger.handle(logger.makeRecord(logger.name, level, "", 0, told, (), None, extra=self._attributes[level]))
 
 
 _LEVELS: Final = {logging.INFO: "info", logging.WARNING: "warning"}
@@ -64,18 +85,16 @@ def configure_logging(level: str, log_format: str, secrets: Iterable[str] = ()) 
     """Everything that this process logs goes to standard error, in one form. May be called again."""
     in_json = log_format == "json"
     renderer: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if in_json else [_console()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_text)] if in_json else [_console()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    formatter = _Formatter(
+        secrets,
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+    )
+    handler = _JsonLines(sys.stderr, formatter) if in_json else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
     handler.set_name("holdfast")
-    handler.setFormatter(
-        _Formatter(
-            secrets,
-            json.JSONEncoder(default=repr).encode if in_json else None,
-            foreign_pre_chain=_SHARED,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
-        )
-    )
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if other.get_name() != "holdfast"] + [handler]
     root.setLevel(level)

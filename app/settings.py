@@ -110,6 +110,10 @@ class Settings:
     drain_seconds: int = _integer(5, 0, 60)
     """From SIGTERM to the end of listening, while `/readyz` says 503: two looks of a balancer. In development: 0."""
 
+    hot_routes: Literal["on", "off"] = _text(OneOf(["on", "off"]), default="on")
+    """Whether plain requests for reserve, confirm, release and get reach their views past Flask's dispatch, which takes
+    more CPU than all the rest; views, answers, log and metrics are the same. `off`: to look for a fault there, or for
+    whoever adds a hook of Flask's. With `RATE_LIMIT_PER_MINUTE` every request takes Flask's way."""
     rate_limit_per_minute: int = _integer(0, 0, 1_000_000)
     """Requests that one client may make in the long run: the user, or the peer's address where a route knows no user
     (behind a proxy that is the proxy's). 0, the default: no limit, and not a step more for any request."""

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar, cast
 from werkzeug.http import parse_etags, quote_etag
 
 from app.api.asked import asked
-from app.api.contract import Answer, Json, documented, to_json
+from app.api.contract import Answer, Json, documented
+from app.as_json import as_json
 
 V = TypeVar("V", bound=Callable[..., Any])
 PASSING: Final = frozenset(("expires_in",))
@@ -53,5 +54,5 @@ def tag_of(body: Json) -> str:
     """The version, to be read, and a digest of all that is told: a deadline that passes, or a payment that moves on,
     makes another answer without another version."""
     told = {name: value for name, value in body.items() if name not in PASSING}
-    digest = blake2b(to_json(told).encode(), digest_size=8)
+    digest = blake2b(as_json(told), digest_size=8)
     return f"{body['version']}-{digest.hexdigest()}"

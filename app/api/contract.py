@@ -3,7 +3,6 @@
 This is the one module that knows flask-smorest's blueprint, which is untyped: here it gets its types.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -20,6 +19,7 @@ from app.api.asked import asked
 from app.api.loading import loader, unusable
 from app.api.refusals_doc import responses_of
 from app.api.strict_json import body_of
+from app.as_json import as_json
 
 V = TypeVar("V", bound=Callable[..., Any])
 Json = dict[str, Any]
@@ -41,11 +41,8 @@ class Answer:
         headers = [("Cache-Control", "no-store"), *self.headers.items()]
         if self.status == HTTPStatus.NOT_MODIFIED:
             return headers, b""
-        text = to_json(self.body).encode() if self.text is None else self.text
+        text = as_json(self.body) if self.text is None else self.text
         return [("Content-Type", self.content_type), ("Content-Length", str(len(text))), *headers], text
-
-
-to_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one at each call
 
 
 def to_response(answer: Answer) -> Response:

@@ -42,9 +42,12 @@ class Asking:
 
 
 def register(app: Flask) -> None:
+    app.after_request(end)
+
+
+def wrap(app: Flask) -> None:
     """Comes last of all that wraps `app.wsgi_app`, but for what answers without a request of ours."""
     app.wsgi_app = Asking(app, app.wsgi_app)  # type: ignore[method-assign]
-    app.after_request(_end)
 
 
 def sane_id(given: str) -> str:
@@ -52,7 +55,7 @@ def sane_id(given: str) -> str:
     return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _end(response: Response) -> Response:
+def end(response: Response) -> Response:
     now = asked()
     route = request.url_rule.rule if request.url_rule else "(none)"
     ended(now, route, request.method, response.status_code, (request.view_args or {}).get("booking_id", ""))

@@ -1,6 +1,7 @@
 """Money: integer minor units inside, decimal strings outside, ISO 4217 currencies. No floats."""
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 # ISO 4217:2015 (list one): currencies whose minor unit is not a hundredth.
@@ -17,6 +18,7 @@ def digits_of(currency: str) -> int:
     return _DIGITS.get(currency, 2)
 
 
+@lru_cache(maxsize=1024)  # an event has a few prices, and a few quantities to a price
 def to_text(minor: int, currency: str) -> str:
     """`15000` THB as `"150.00"`, `15000` JPY as `"15000"`."""
     return f"{Decimal(minor).scaleb(-digits_of(currency)):f}"

@@ -1,6 +1,7 @@
 """Times: Unix milliseconds inside, RFC 3339 in UTC outside."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -8,8 +9,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def to_text(milliseconds: int) -> str:
     """`1763848861234` as `"2025-11-22T22:01:01.234Z"`."""
-    at = _EPOCH + timedelta(milliseconds=milliseconds)  # a float of seconds would lose milliseconds of far years
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_to_the_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)  # the times of one second's answers share a few seconds
+def _to_the_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def from_datetime(at: datetime) -> int:

@@ -61,11 +61,17 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def app(database: str, redis_server: Redis) -> Iterator[Flask]:
+def hot_routes() -> str:
+    """Overridden where the hot routes are asked both ways (HOT_ROUTES)."""
+    return "on"
+
+
+@pytest.fixture(scope="module")
+def app(database: str, redis_server: Redis, hot_routes: str) -> Iterator[Flask]:
     redis.Redis.from_url(redis_server.url).flushall()
     root = logging.getLogger()
     level = root.level
-    with started(settings(database, redis_server.url)) as app:
+    with started(settings(database, redis_server.url, hot_routes=hot_routes)) as app:
         yield app
     root.handlers = [handler for handler in root.handlers if handler.get_name() != "holdfast"]
     root.setLevel(level)

@@ -12,6 +12,12 @@ from tests.integration.api.conftest import Api
 OpenEvent = Callable[..., str]
 
 
+@pytest.fixture(scope="module", params=["on", "off"], ids=["hot", "by-flask"])
+def hot_routes(request: pytest.FixtureRequest) -> str:
+    """Both ways to these four routes."""
+    return str(request.param)
+
+
 def refused(answer: TestResponse, status: int, code: str) -> TestResponse:
     assert (answer.status_code, answer.json["code"]) == (status, code), answer.json
     assert answer.content_type == "application/problem+json"

@@ -33,12 +33,20 @@ def _apps() -> dict[tuple[tuple[str, str], ...], Flask]:
     return {}
 
 
+@pytest.fixture(params=["on", "off"], ids=["hot", "by-flask"])
+def hot_routes(request: pytest.FixtureRequest) -> str:
+    """Everything that is promised over HTTP is promised on both ways to a view."""
+    return str(request.param)
+
+
 @pytest.fixture
-def make_app(services: Services, _apps: dict[tuple[tuple[str, str], ...], Flask]) -> Callable[..., Flask]:
+def make_app(
+    services: Services, hot_routes: str, _apps: dict[tuple[tuple[str, str], ...], Flask]
+) -> Callable[..., Flask]:
     """`make_app(AUTH_MODE="jwt", ...)`: an application on this test's `services`."""
 
     def make(**others: str) -> Flask:
-        environment = {**ENVIRONMENT, **others}
+        environment = {**ENVIRONMENT, "HOT_ROUTES": hot_routes, **others}
         key = tuple(sorted(environment.items()))
         if key not in _apps:
             _apps[key] = create_app(Settings.from_environment(environment), lambda _: services)

@@ -34,9 +34,9 @@ ROUTES = [
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module")
-def app() -> Flask:
-    return create_app(Settings.from_environment(ENVIRONMENT), lambda _: Services())
+@pytest.fixture(scope="module", params=["on", "off"], ids=["hot", "by-flask"])
+def app(request: pytest.FixtureRequest) -> Flask:
+    return create_app(Settings.from_environment({**ENVIRONMENT, "HOT_ROUTES": request.param}), lambda _: Services())
 
 
 @pytest.fixture(scope="module", params=["gateway", "jwt"])

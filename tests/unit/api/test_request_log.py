@@ -1,5 +1,6 @@
 """What is logged and measured of each request."""
 
+import io
 import json
 import logging
 from typing import Any
@@ -9,7 +10,7 @@ from flask.testing import FlaskClient
 
 from app.domain.errors import refusal
 from app.domain.model import Held
-from app.observability import configure_logging
+from app.observability import Events, configure_logging
 from tests.unit.api.canned import BOOKING, BOOKING_ID, BOOKING_PATH
 
 ORDER = {"event_id": "demo", "zone_id": "A", "quantity": 2}
@@ -125,3 +126,29 @@ def test_readable_logs_never_hold_a_secret_either_nor_local_variables(capsys: py
     assert "ValueError: with [secret] inside" in shown
     assert "hunter22" not in shown
     assert local not in shown.replace('local = "a variable\'s value"', "")
+
+
+def test_a_line_is_the_same_with_and_without_a_record_of_logging() -> None:
+    """Where nobody but us listens, none is made."""
+    root = logging.getLogger()
+    others = root.handlers
+    lines = []
+    for company in ([], [logging.NullHandler()]):
+        root.handlers = []
+        configure_logging("INFO", "json", ["hunter22"])
+        (ours,) = root.handlers
+        ours.setStream(text := io.StringIO())
+        root.handlers = [ours, *company]
+        Events("somebody").tell(logging.INFO, "told", whom="käthe \ud800", secret="hunter22", count=2)
+        lines.append(json.loads(text.getvalue()))
+    root.handlers = others
+    assert lines[0].pop("timestamp") <= lines[1].pop("timestamp")
+    assert lines[0] == lines[1]
+    assert lines[0] == {
+        "whom": "käthe \ud800",
+        "secret": "[secret]",
+        "count": 2,
+        "event": "told",
+        "level": "info",
+        "logger": "somebody",
+    }
