@@ -4,19 +4,25 @@ import re
 import time
 from typing import Any, Final
 
+from gunicorn import SERVER
 from gunicorn.http.wsgi import Response
 from gunicorn.util import http_date, is_hoppish
+
+from serving.plain import PlainRequest
 
 # gunicorn's rule, with nothing to strip. What does not match is given to gunicorn, which refuses or mends it.
 _VALUE: Final = re.compile(r"(?![ \t])[ \t\x21-\x7e\x80-\xff]*+(?<![ \t])")
 _LENGTH: Final = re.compile(r"[0-9]{1,12}")
 _KEPT_NAMES: Final = 256
+_KEPT_STATUSES: Final = 64
 _passed_on: set[str] = set()
 """Names of fields that gunicorn has found good and hands on. An application has a few dozen; the set is bounded."""
+_with_body: dict[str, int] = {}
+"""Statuses that gunicorn has found good, and that admit a body, with their codes."""
 
 
-class _Date:
-    """Formatting it for each answer would take longer than all the rest of its head."""
+class _Signature:
+    """What is the same in each answer of a second. To format the date for each takes longer than the rest of it."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -25,14 +31,32 @@ class _Date:
     def now(self) -> str:
         second = int(time.time())
         if second != self._second:
-            self._second, self._text = second, http_date(second)
+            self._second, self._text = second, f"Server: {SERVER}\r\nDate: {http_date(second)}\r\n"
         return self._text
 
 
-_date: Final = _Date()
+_signature: Final = _Signature()
 
 
 class Answer(Response):  # type: ignore[misc]
+    req: PlainRequest
+    status: str | None
+    status_code: int
+    response_length: int | None
+    must_close: bool
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """Raises what gunicorn's own does."""
+        if exc_info or self.status is not None or status not in _with_body or self.req.method == "HEAD":
+            super().start_response(status, headers, exc_info)
+            if len(_with_body) < _KEPT_STATUSES and not self._response_omits_body("GET", self.status_code):
+                _with_body[status] = self.status_code
+        else:
+            self.status, self.status_code = status, _with_body[status]
+            self.process_headers(headers)
+            self.chunked = self.response_length is None
+        return self.write
+
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Raises what gunicorn's own does."""
         for name, value in headers:
@@ -45,6 +69,11 @@ class Answer(Response):  # type: ignore[misc]
                 super().process_headers([(name, value)])
                 if len(_passed_on) < _KEPT_NAMES and not is_hoppish(name) and name.lower() != "content-length":
                     _passed_on.add(name)
+
+    def should_close(self) -> bool:
+        if self.response_length is None and not self.chunked:
+            return bool(super().should_close())
+        return self.must_close or self.req.closes
 
     def send_headers(self) -> None:
         if not self.headers_sent:
@@ -67,14 +96,15 @@ class Answer(Response):  # type: ignore[misc]
         connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
         framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
         fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
-        return (
-            f"HTTP/1.1 {self.status}\r\nServer: {self.version}\r\nDate: {_date.now()}\r\n"
-            f"Connection: {connection}\r\n{framing}{fields}\r\n"
-        ).encode("latin-1")
+        head = f"HTTP/1.1 {self.status}\r\n{_signature.now()}Connection: {connection}\r\n{framing}{fields}\r\n"
+        return head.encode("latin-1")
 
     def _send(self, data: bytes) -> None:
         """Waits for a slow reader, for as long as the socket's timeout says. Raises OSError, TimeoutError."""
         self.headers_sent = True
-        sent = self.sock.send(data)
+        try:
+            sent = self.sock._sock.send(data)  # the socket under gevent's, which never waits
+        except BlockingIOError:
+            sent = 0
         if sent < len(data):
             self.sock.sendall(memoryview(data)[sent:])

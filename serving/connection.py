@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import gevent
 from gevent.hub import get_hub
+from greenlet import greenlet
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
@@ -60,8 +62,10 @@ class Connection:
         self._receive: Callable[[int], bytes] = client._sock.recv  # the socket under gevent's, which never waits
         self._ended = False
         self._greenlet = gevent.getcurrent()
-        self._hub = get_hub()
-        self._readable = self._hub.loop.io(client.fileno(), 1)
+        hub = get_hub()
+        self._loop = hub.loop
+        self._to_hub = partial(greenlet.switch, hub)  # the hub's own `switch` first looks for hooks that nobody has
+        self._readable = hub.loop.io(client.fileno(), 1)
         self._watched = False
 
     def serve(self, answer: Answering, time_limit: Callable[[], AbstractContextManager[Any, bool]]) -> bytes | None:
@@ -88,6 +92,7 @@ class Connection:
                     return unread
                 self.request = request
                 unread = self._answered(request, unread[end:], answer, time_limit)
+                request.environ = {}  # it refers to the request by what it holds: a circle that would cost a collection
             return None
         finally:
             self.waiting = False
@@ -120,27 +125,23 @@ class Connection:
 
     def end(self) -> None:
         """It is closed, unless it is answering."""
-        self._hub.loop.run_callback(self._end)
+        self._loop.run_callback(self._end)
 
     def _more(self) -> bytes:
         """Nothing when the peer is gone, or has made us wait too long, or we are to end."""
         while True:
-            self._wait()
+            self.waiting = True
+            if not self._watched:
+                self._watched = True
+                self._readable.start(self._wake)
+            while self.waiting:
+                self._to_hub()
             if self._ended:
                 return b""
             try:
                 return self._receive(_RECEIVE_BYTES)
             except BlockingIOError:  # woken for nothing
                 continue
-
-    def _wait(self) -> None:
-        """Until there is something to read, or `end` is called."""
-        self.waiting = True
-        if not self._watched:
-            self._watched = True
-            self._readable.start(self._wake)
-        while self.waiting:
-            self._hub.switch()
 
     def _wake(self) -> None:
         """In the hub. The watcher stays on from one request to the next, which spares the loop most of its work; when

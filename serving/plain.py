@@ -55,8 +55,6 @@ class PlainRequest:
     proxy_protocol_info = None
     trailers = ()
     body: Body | BytesIO
-    closes: bool
-    length: int
     method: str
     path: str
     query: str
@@ -67,6 +65,8 @@ class PlainRequest:
         self.odd = False
         self.uri = ""
         self.scheme = "http"
+        self.length = 0
+        self.closes = False
 
     def on_url(self, target: bytes) -> None:
         self.uri = str(target, "ascii")
@@ -112,25 +112,24 @@ def read(
     request.method, _, target = line.decode("ascii").partition(" ")
     if target != request.uri:
         return None
-    connection = environ.get("HTTP_CONNECTION", "keep-alive").lower()
-    length = environ.get("CONTENT_LENGTH", "0")
-    if connection not in ("keep-alive", "close") or not _LENGTH.fullmatch(length):
-        return None
-    request.closes = connection == "close"
-    request.length = int(length)
-    told = {value == environ[key] for key, value in schemes.items() if key in environ}
-    if len(told) > 1:
-        return None
-    if True in told:
-        request.scheme = "https"
-    _complete(request, environ)
-    return request
-
-
-def _complete(request: PlainRequest, environ: dict[str, Any]) -> None:
-    request.path, _, request.query = request.uri.partition("?")
+    if "HTTP_CONNECTION" in environ:
+        connection = environ["HTTP_CONNECTION"].lower()
+        if connection not in ("keep-alive", "close"):
+            return None
+        request.closes = connection == "close"
+    if "CONTENT_LENGTH" in environ:
+        if not _LENGTH.fullmatch(environ["CONTENT_LENGTH"]):
+            return None
+        request.length = int(environ["CONTENT_LENGTH"])
+    told = [value == environ[key] for key, value in schemes.items() if key in environ]
+    if told:
+        if told.count(told[0]) != len(told):
+            return None
+        request.scheme = "https" if told[0] else "http"
+    request.path, _, request.query = target.partition("?")
     environ["REQUEST_METHOD"] = request.method
-    environ["RAW_URI"] = request.uri
+    environ["RAW_URI"] = target
     environ["QUERY_STRING"] = request.query
     environ["PATH_INFO"] = unquote_to_wsgi_str(request.path) if "%" in request.path else request.path
     environ["wsgi.url_scheme"] = request.scheme
+    return request

@@ -134,7 +134,10 @@ class PlainWorker(DrainingWorker):
         response = Answer(request, client, self.cfg)
         environ = request.environ
         environ["wsgi.early_hints"] = _make_early_hints_callback(request, client, response)
-        self._count_request()
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
         if not self.alive:
             response.force_close()
         try:
@@ -161,12 +164,6 @@ class PlainWorker(DrainingWorker):
             self.log.exception("Error handling request")  # half of an answer is out: it cannot be taken back
             return False
         return not response.should_close()
-
-    def _count_request(self) -> None:
-        self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
-            self.alive = False
 
     def _waiting(self) -> list[Waiting]:
         return [*super()._waiting(), *(connection for connection in self._connections if connection.waiting)]
