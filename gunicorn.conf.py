@@ -25,7 +25,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 # with an end that loses no request and (`own`, the default) a shorter way for plain requests, a tenth of the cost;
 # HTTP_WORKER=stock has gunicorn read and write them all.
 _workers = {"own": "serving.worker.PlainWorker", "stock": "serving.draining.DrainingWorker"}
-worker_class = _workers.get(os.environ.get("HTTP_WORKER") or "own", "")
+worker_class = _workers.get(os.environ.get("HTTP_WORKER") or "own") or sys.exit("HTTP_WORKER must be own or stock.")
 # Connections per worker, idle ones included: twice MAX_IN_FLIGHT, so that requests are shed with a 503 that says so
 # and not left in the kernel's queue.
 worker_connections = 8000
@@ -63,8 +63,6 @@ def on_starting(server: Any) -> None:
     from app.settings import BadSetting, Settings
 
     try:
-        if not worker_class:
-            raise BadSetting("HTTP_WORKER must be own or stock.")
         settings = Settings.from_environment()
     except BadSetting as bad:
         print(bad, file=sys.stderr)

@@ -15,6 +15,7 @@ from bench.system import System
 PATH: Final = "/api/v1/bookings/reserve"
 VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "Holdfast": {},
+    "Holdfast, stock worker": {"HTTP_WORKER": "stock"},
 }
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
 _SHARES: Final = (0.5, 0.8)
