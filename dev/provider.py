@@ -24,8 +24,8 @@ class Attempt:
 
 
 class Provider(Process):
-    """The server of dev/provider_server.py. `settings`: PROVIDER_KNOWN_AFTER_S, PROVIDER_HANGS_S, PROVIDER_TOKEN,
-    PROVIDER_WEBHOOK_URL, PROVIDER_WEBHOOK_SECRET; it has a default for each."""
+    """The server of dev/provider_server.py. `settings`: PROVIDER_KNOWN_AFTER_S, PROVIDER_LATEST_AFTER_S,
+    PROVIDER_HANGS_S, PROVIDER_TOKEN, PROVIDER_WEBHOOK_URL, PROVIDER_WEBHOOK_SECRET; it has a default for each."""
 
     name = "provider"
 

@@ -10,7 +10,7 @@
 | `answer-twice-` | is captured, and told twice by webhook |
 | `refuse-refunds-N-` | is captured; the first N refunds are refused |
 | `webhook-before-reply-` | is captured, and told by webhook before the call is answered |
-| `webhook-after-expiry-` | no answer, cannot be voided, and is captured in the end |
+| `webhook-after-expiry-` | no answer, cannot be voided, and is captured and told by webhook in the end |
 | anything else | is captured |
 
 It speaks the protocol of docs/payments.md. What it has answered it has written down before.
@@ -61,6 +61,8 @@ class Script:
     """No answer in time, and no outcome before `PROVIDER_KNOWN_AFTER_S`."""
     loses_answer: bool = False
     voidable: bool = True
+    latest: bool = False
+    """`late` means `PROVIDER_LATEST_AFTER_S`: past the bound of whoever asks, where that is short enough."""
     refusals: int = 0
     tells: int = 1
     tells_first: bool = False
@@ -77,7 +79,7 @@ def script_of(payment_id: str) -> Script:
         "hang-": Script("pending", late=True),
         "answer-twice-": Script(tells=2),
         "webhook-before-reply-": Script(tells_first=True),
-        "webhook-after-expiry-": Script(late=True, voidable=False),
+        "webhook-after-expiry-": Script(late=True, voidable=False, latest=True),
     }
     return next((script for prefix, script in scripts.items() if payment_id.startswith(prefix)), Script())
 
@@ -212,6 +214,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.ledger = ledger
         self.known_after_s = float(os.environ.get("PROVIDER_KNOWN_AFTER_S") or 4)
+        self.latest_after_s = float(os.environ.get("PROVIDER_LATEST_AFTER_S") or self.known_after_s)
         self.hangs_s = float(os.environ.get("PROVIDER_HANGS_S") or 8)
         self.token = os.environ.get("PROVIDER_TOKEN")
         url, secret = os.environ.get("PROVIDER_WEBHOOK_URL"), os.environ.get("PROVIDER_WEBHOOK_SECRET")
@@ -255,7 +258,8 @@ class Handler(BaseHTTPRequestHandler):
         script = script_of(asked["payment_id"])
         with self.server.ledger.writing() as connection:
             fresh = self.server.ledger.state(connection, attempt_id) is None
-        state = self.server.ledger.capture(attempt_id, asked, script, self.server.known_after_s)
+        known_after_s = self.server.latest_after_s if script.latest else self.server.known_after_s
+        state = self.server.ledger.capture(attempt_id, asked, script, known_after_s)
         if fresh and script.late:
             time.sleep(self.server.hangs_s)
         if fresh and script.loses_answer:

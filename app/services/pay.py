@@ -126,6 +126,8 @@ class Pay:
         """To be asked about again: each time twice as late, and not all at once."""
         delay_ms = min(_FIRST_DELAY_MS * 2 ** min(payment.tries, 16), _LONGEST_DELAY_MS)
         delay_ms = round(delay_ms * (0.5 + self.jitter() / 2))
+        if payment.is_open:  # a long delay must not outlast the bound
+            delay_ms = min(delay_ms, max(self.bound_ms - payment.age_ms, 0) + 1)
         self.payments.put_off_payment(payment, delay_ms, outcome.detail, outcome.reference)
         return Decision(payment.booking_id, "PENDING", reason=outcome.detail)
 

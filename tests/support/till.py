@@ -62,11 +62,12 @@ def disagreements(sale: Sale, provider: Provider) -> list[str]:
             sale.event_id,
         )
     }
-    theirs = {a.attempt_id: a.state for a in provider.attempts() if a.attempt_id in known}
-    captured = [known[attempt_id][0] for attempt_id, state in theirs.items() if state == "captured"]
+    theirs = {a.attempt_id: a for a in provider.attempts() if a.attempt_id in known or a.booking_id in booked}
+    captured = [known.get(key, (a.booking_id, ""))[0] for key, a in theirs.items() if a.state == "captured"]
     wrong = [
         f"{b} is {s}, and paid {captured.count(b)} times"
         for b, s in booked.items()
         if captured.count(b) != (s == "confirmed")
     ]
-    return wrong + [f"{a}: {known[a][1]} here, {state} there" for a, state in theirs.items() if state != known[a][1]]
+    here = {key: known.get(key, ("", "nothing"))[1] for key in theirs}
+    return wrong + [f"{key}: {here[key]} here, {a.state} there" for key, a in theirs.items() if a.state != here[key]]
