@@ -50,7 +50,7 @@ class Plan:
 PLANS = {
     # 20 clients in 4 zones with 2 seats each: a second round needs the very seats of the first.
     "client_disconnect": Plan(clients=20, rounds=2, quantity=2, capacity=10, hold_seconds=2),
-    "idempotency_retry": Plan(clients=4, rounds=4, quantity=2),
+    "idempotency_retry": Plan(clients=2, rounds=4, quantity=2),
     "last_seat_race": Plan(clients=100, events=1, zones=("A",), capacity=1),
     "payment_timeout": Plan(clients=12, quantity=2, hold_seconds=6),
     "consumer_crash": Plan(clients=20, rounds=8, quantity=2),

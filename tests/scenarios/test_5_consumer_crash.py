@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.worker import Worker
 from tests.support.buyers import Box, until
 from tests.support.controls import goes_red
 from tests.support.dying_worker import DyingWorker
@@ -66,6 +67,10 @@ def test_what_a_killed_worker_had_in_hand_is_recorded_once_by_the_next(system: S
 @pytest.mark.usefixtures("without_worker")
 def test_control_a_worker_that_marks_its_place_first_goes_red(system: System, box: Box) -> None:
     event_id = _everything_happens(box)
+    relay = Worker(system.stack.directory / "relay-alone", system.stack.settings, ["relay"])
+    relay.start()
+    until(system.all_told, 60, "all of it is in the log, and nowhere else")
+    relay.stop()
     _a_worker_dies(system, "offsets-first")
     system.stack.worker.start()
     later = box.open_event(10)
