@@ -86,7 +86,10 @@ class Consumer:
         dead_letters: DeadLetters,
         kafka: Outage,
         stop: threading.Event,
+        together: bool = False,
     ) -> None:
+        """`together`: the handler is given the records of all partitions at once. For one that writes to one store:
+        where that is away for one partition, all of them wait."""
         self._name = name
         self._broker = broker
         self._topic = topic
@@ -95,6 +98,7 @@ class Consumer:
         self._dead_letters = dead_letters
         self._kafka = kafka
         self._store = Outage(f"what the {name} writes to")
+        self.together = together
         self._publisher = Publisher(broker, stop)
         self.idle_s = FIRST_IDLE_SECONDS
         self.done = 0
@@ -169,35 +173,41 @@ class _Life:
             self._resume()
             polled = self._consumer.poll(POLL_MS, max_records=MAX_RECORDS)
             self._late_at = time.monotonic() + ROUND_SECONDS
-            for partition, records in polled.items():
-                self._work(partition, records)
+            batches: list[list[Record]] = list(polled.values())
+            for records in [[record for batch in batches for record in batch]] if self._owner.together else batches:
+                self._work(records)
                 if self._stop.is_set():
                     break
             self._commit()
             self._probe(bool(polled))
             self._measure()
 
-    def _work(self, partition: Any, records: Sequence[Record]) -> None:
-        """All records of one partition, or those that can be handled now; the partition then waits with the rest."""
+    def _work(self, records: Sequence[Record]) -> None:
+        """All records, each partition's in order, or those that can be handled now; their partitions then wait with the
+        rest."""
         while records and not self._stop.is_set():
             if time.monotonic() > self._late_at:
-                self._go_back(partition, records[0].offset)
+                for partition, offset in _heads(records).items():
+                    self._go_back(partition, offset)
                 return
             try:
                 done = self._owner.handle(records)
             except Later as later:
                 self._owner.waits(later)
-                self._waiting.put(partition)
-                if self._go_back(partition, records[0].offset):
-                    # Other partitions go on, and so does polling: we stay a member of the group.
-                    self._consumer.pause(partition)
+                for partition, offset in _heads(records).items():
+                    self._waiting.put(partition)
+                    if self._go_back(partition, offset):
+                        # Other partitions go on, and so does polling: we stay a member of the group.
+                        self._consumer.pause(partition)
                 return
             except Exception:
                 # The bug will be logged and this consumer be replaced: what is done is done, and need not come again.
                 self._commit()
                 raise
-            self._waiting.over(partition)
-            self._uncommitted[partition] = self._read[partition] = records[done - 1].offset + 1
+            for record in records[:done]:
+                partition = TopicPartition(record.topic, record.partition)
+                self._waiting.over(partition)
+                self._uncommitted[partition] = self._read[partition] = record.offset + 1
             records = records[done:]
 
     def _go_back(self, partition: Any, offset: int) -> bool:
@@ -272,6 +282,14 @@ class _Life:
         else:
             partition = TopicPartition(next(iter(self._consumer.subscription())), 0)
             self._consumer.end_offsets([partition], timeout_ms=PROBE_TIMEOUT_MS)
+
+
+def _heads(records: Sequence[Record]) -> dict[Any, int]:
+    """Where each partition's records begin."""
+    heads: dict[Any, int] = {}
+    for record in records:
+        heads.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+    return heads
 
 
 def _dead(topic: str, poisoned: Poisoned) -> Message:

@@ -4,7 +4,6 @@ mode).
 Pure: no I/O. What cannot be understood raises `Poison` with its cause, in words for whoever looks at the dead letter.
 """
 
-import json
 import re
 from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
+
+import orjson
 
 from app.domain.ids import shard_of_event
 from app.domain.model import Facts, Learned, Status
@@ -70,7 +71,7 @@ class Settling:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return orjson.dumps(value)
 
 
 def encode_log(topic: str, shard: int, entries: Sequence[Entry]) -> Message:
@@ -205,8 +206,8 @@ def _object(value: bytes | None) -> dict[str, Any]:
     if value is None:
         raise Poison("the record has no value")
     try:
-        decoded = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        decoded = orjson.loads(value)
+    except ValueError as error:
         raise Poison(f"not JSON: {error}") from None
     if not isinstance(decoded, dict):
         raise Poison("not a JSON object")

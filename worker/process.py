@@ -90,7 +90,10 @@ class Worker:
         if wiring.pay:
             roles.append(("cashier", topics.payment_events, topics.cashier, ReceivePayments(wiring.receive.note)))
         for name, topic, group, handler in roles:
-            consumer = Consumer(name, broker, topic, group, handler, wiring.dead_letters, self._kafka, self._stop)
+            together = name == "recorder"  # all that it writes to is Postgres
+            consumer = Consumer(
+                name, broker, topic, group, handler, wiring.dead_letters, self._kafka, self._stop, together
+            )
             self._consumers_by_name[name] = consumer
             self._figures |= {f"{name}_records": (consumer, "done"), f"{name}_poison": (consumer, "poisoned")}
             self._threads.start(name, consumer.run)

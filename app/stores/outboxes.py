@@ -4,7 +4,7 @@ Nothing is claimed and there is no cursor: what is there is unpublished. So any 
 duplicates at most, and never in another order than the first time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,14 @@ class RedisOutbox:
         replies = self._redis.pipeline([_range(shard, limit, "-") for shard in shards])
         return {shard: _entries(reply) for shard, reply in zip(shards, replies, strict=True) if reply}
 
-    def acknowledge(self, shard: int, last_seq: str) -> None:
-        """Forgets everything up to and including `last_seq`. Raises `SERVICE_UNAVAILABLE`."""
-        epoch, _, seq = last_seq.partition("-")
-        self._redis.command("XTRIM", keys.outbox(shard), "MINID", f"{epoch}-{int(seq) + 1}")
+    def acknowledge(self, last_seqs: Mapping[int, str]) -> None:
+        """Of each of these shards, forgets everything up to and including its seq, in one round trip.
+        Raises `SERVICE_UNAVAILABLE`."""
+        trims: list[list[str | int]] = []
+        for shard, last_seq in last_seqs.items():
+            epoch, _, seq = last_seq.partition("-")
+            trims.append(["XTRIM", keys.outbox(shard), "MINID", f"{epoch}-{int(seq) + 1}"])
+        self._redis.pipeline(trims)
 
 
 def _range(shard: int, limit: int, start: str) -> list[str | int]:

@@ -1,8 +1,9 @@
 """Postgres as the port `Recorder`: the outboxes' entries, written behind, in batches."""
 
 from collections.abc import Sequence
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
+import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -25,27 +26,31 @@ class PostgresRecorder:
         """One call, one transaction: all of them are recorded, or none.
 
         Raises `SERVICE_UNAVAILABLE`; `Unrecordable` if there is an entry among them that can never be recorded."""
-        by_kind: dict[str, list[dict[str, Any]]] = {}
-        latest: dict[tuple[str, int], dict[str, Any]] = {}
+        by_kind: dict[str, list[Entry]] = {}
+        latest: dict[tuple[str, str], tuple[int, Entry]] = {}
         for entry in entries:
-            numbered = _with_epoch(entry)
-            by_kind.setdefault(str(entry.get("kind")), []).append(numbered)
-            of_shard = str(entry.get("booking_id"))[_SHARD], numbered["epoch"]
-            if of_shard not in latest or numbered["seq"] > latest[of_shard]["seq"]:
-                latest[of_shard] = numbered
+            by_kind.setdefault(str(entry.get("kind")), []).append(entry)
+            epoch, number = _seq_of(entry)
+            of_shard = str(entry.get("booking_id"))[_SHARD], epoch
+            if of_shard not in latest or number > latest[of_shard][0]:
+                latest[of_shard] = number, entry
         if unknown := by_kind.keys() - ENTRY_KINDS:
             raise Unrecordable(f"no such kind of entry: {', '.join(sorted(unknown))}")
-        batches = [Jsonb(by_kind[kind]) if kind in by_kind else None for kind in ENTRY_KINDS]
+        batches = [_jsonb(by_kind[kind]) if kind in by_kind else None for kind in ENTRY_KINDS]
         try:
-            self._postgres.rows(_RECORD, [*batches, Jsonb(list(latest.values()))])
+            self._postgres.rows(_RECORD, [*batches, _jsonb([entry for _, entry in latest.values()])])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Unrecordable(str(error)) from error
 
 
-def _with_epoch(entry: Entry) -> dict[str, Any]:
+def _jsonb(entries: Sequence[Entry]) -> Jsonb:
+    return Jsonb(entries, dumps=orjson.dumps)
+
+
+def _seq_of(entry: Entry) -> tuple[str, int]:
     """The stream's id is "<epoch>-<n>"."""
-    epoch, _, seq = str(entry.get("seq")).partition("-")
+    epoch, _, number = str(entry.get("seq")).partition("-")
     try:
-        return {**entry, "epoch": int(epoch), "seq": int(seq)}
+        return epoch, int(number)
     except ValueError as error:
         raise Unrecordable(f"no such seq: {entry.get('seq')}") from error

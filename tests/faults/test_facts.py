@@ -203,7 +203,7 @@ class Load:
             if batch := list(self.sale.shop.outbox.read(self._shard, 500)):
                 self.sale.shop.recorder.record(batch)
                 self.sale.shop.recorder.record(chance.sample(batch, len(batch)))
-                self.sale.shop.outbox.acknowledge(self._shard, batch[-1]["seq"])
+                self.sale.shop.outbox.acknowledge({self._shard: batch[-1]["seq"]})
             elif time.monotonic() >= self._ends:
                 return
             time.sleep(0.05)

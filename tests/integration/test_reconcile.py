@@ -86,7 +86,7 @@ def _lose_the_outbox(verb: Callable[[Sale], Any]) -> Damage:
     def damage(sale: Sale, owner: psycopg.Connection[Any]) -> None:
         verb(sale)
         batch = sale.shop.outbox.read(_shard(sale), 500)
-        sale.shop.outbox.acknowledge(_shard(sale), batch[-1]["seq"])
+        sale.shop.outbox.acknowledge({_shard(sale): batch[-1]["seq"]})
 
     return damage
 

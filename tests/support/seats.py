@@ -84,7 +84,7 @@ class Sale:
         for shard in self.shop.shards:
             while batch := self.shop.outbox.read(shard, 500):
                 self.shop.recorder.record(batch)
-                self.shop.outbox.acknowledge(shard, batch[-1]["seq"])
+                self.shop.outbox.acknowledge({shard: batch[-1]["seq"]})
 
     def rows(self, query: Any, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.shop.postgres.rows(query, parameters)

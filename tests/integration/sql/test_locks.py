@@ -35,14 +35,13 @@ def named(sale: Sale) -> dict[str, Any]:
     shard = shard_of_event(sale.event_id, len(sale.shop.shards))
     booking_id = sale.reserve().booking.booking_id
     (entry,) = [e for e in sale.shop.outbox.read(shard, 500) if e["booking_id"] == booking_id]
-    epoch, _, seq = entry["seq"].partition("-")
     (event, _), *_ = sale.shop.ledger.catalogue(sale.event_id)
     zone = {"event_id": sale.event_id, "zone_id": "A", "name": "A", "capacity": 10}
     return {
         "shard": shard,
         "booking_id": booking_id,
         "event_id": sale.event_id,
-        "entries": Jsonb([{**entry, "epoch": int(epoch), "seq": int(seq)}]),
+        "entries": Jsonb([entry]),
         "pins": pins_of([sale.shop.reservations.confirm(booking_id, "ann", None)]),
         "zone": Jsonb({**zone, "price_minor": PRICE_MINOR, "currency": "THB", "currency_digits": 2}),
         "event": Jsonb({f: getattr(event, f) for f in event.__slots__}),

@@ -18,7 +18,7 @@ def _shard(sale: Sale) -> int:
 def _entries(sale: Sale) -> list[dict[str, Any]]:
     """Takes this event's entries out of the outbox."""
     batch = sale.shop.outbox.read(_shard(sale), 500)
-    sale.shop.outbox.acknowledge(_shard(sale), batch[-1]["seq"])
+    sale.shop.outbox.acknowledge({_shard(sale): batch[-1]["seq"]})
     return [dict(entry) for entry in batch]
 
 

@@ -59,14 +59,15 @@ class Line:
 
     def recorder(self, handler: Any = None) -> Consumer:
         handler = handler or RecordReservations(self.shop.recorder)
-        return self._consumer("recorder", self.topics.reservation_log, self.topics.recorder, handler)
+        return self._consumer("recorder", self.topics.reservation_log, self.topics.recorder, handler, together=True)
 
     def settler(self, handler: Any = None) -> Consumer:
         handler = handler or SettleBookings(self.shop.reservations, len(self.shop.shards))
         return self._consumer("settler", self.topics.booking_events, self.topics.settler, handler)
 
-    def _consumer(self, name: str, topic: str, group: str, handler: Any) -> Consumer:
-        return Consumer(name, self.broker, topic, group, handler, self.shop.dead_letters, self.kafka, self.stop)
+    def _consumer(self, name: str, topic: str, group: str, handler: Any, together: bool = False) -> Consumer:
+        dead_letters = self.shop.dead_letters
+        return Consumer(name, self.broker, topic, group, handler, dead_letters, self.kafka, self.stop, together)
 
     def run(self, name: str, body: Body) -> None:
         self.threads.start(name, body)
@@ -139,6 +140,6 @@ def _drain(shop: Wiring) -> None:
     """What earlier tests left in the outboxes is not this test's."""
     for shard in shop.shards:
         while batch := shop.outbox.read(shard, 500):
-            shop.outbox.acknowledge(shard, batch[-1]["seq"])
+            shop.outbox.acknowledge({shard: batch[-1]["seq"]})
     while rows := shop.ledger_outbox.read(500):
         shop.ledger_outbox.acknowledge([row.id for row in rows])

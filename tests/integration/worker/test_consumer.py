@@ -136,7 +136,7 @@ def test_a_release_that_is_recorded_after_a_rebuild_gives_the_seats_back(sale: S
     sale.record()
     sale.shop.release("ann", booking_id)
     (released,) = sale.shop.outbox.read(shard_of(sale), 10)
-    sale.shop.outbox.acknowledge(shard_of(sale), released["seq"])  # Kafka has it, and cannot be read for a while
+    sale.shop.outbox.acknowledge({shard_of(sale): released["seq"]})  # Kafka has it, and cannot be read for a while
     with closed(sale):
         pass
     assert sale.seats().held == 2  # promised again, for all that Postgres knew

@@ -43,7 +43,7 @@ def headers(kind: str, version: str = "1.0") -> list[tuple[str, bytes | None]]:
     return [("ce_specversion", version.encode()), ("ce_type", kind.encode())]
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=8), st.text() | st.integers()), max_size=5))
+@given(st.lists(st.dictionaries(st.text(max_size=8), st.text() | st.integers(-(2**63), 2**63 - 1)), max_size=5))
 def test_what_is_written_into_the_log_is_what_is_read_from_it(entries: list[dict[str, Any]]) -> None:
     message = encode_log("reservation.log", 5, entries)
     assert message.partition == 5
