@@ -22,7 +22,7 @@ bind = os.environ.get("BIND") or "127.0.0.1:8000"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 # A request waits for Redis or Postgres nearly all its time: greenlets wait at next to no cost. The worker patches
 # the standard library before it loads the application, and with it psycopg and redis-py. Ours is gunicorn's `gevent`
-# with an end that loses no request and (`own`, the default) a shorter way for plain requests, a tenth of the cost;
+# with an end that loses no request and (`own`, the default) a shorter way for plain requests, an eighth of the cost;
 # HTTP_WORKER=stock has gunicorn read and write them all.
 _workers = {"own": "serving.worker.PlainWorker", "stock": "serving.draining.DrainingWorker"}
 worker_class = _workers.get(os.environ.get("HTTP_WORKER") or "own") or sys.exit("HTTP_WORKER must be own or stock.")

@@ -15,6 +15,8 @@ _VALUE: Final = re.compile(r"(?![ \t])[ \t\x21-\x7e\x80-\xff]*+(?<![ \t])")
 _LENGTH: Final = re.compile(r"[0-9]{1,12}")
 _KEPT_NAMES: Final = 256
 _KEPT_STATUSES: Final = 64
+_JOINED_BYTES: Final = 16_384
+"""Of a block that is copied behind its head. A larger one is sent from where it is: slow readers would keep copies."""
 _passed_on: set[str] = set()
 """Names of fields that gunicorn has found good and hands on. An application has a few dozen; the set is bounded."""
 _with_body: dict[str, int] = {}
@@ -80,8 +82,8 @@ class Answer(Response):  # type: ignore[misc]
             self._send(self._head())
 
     def write(self, block: Any) -> None:
-        """The first block goes out with the head; what comes after it is gunicorn's to write."""
-        if self.headers_sent or self._omits_body or not block or type(block) is not bytes:
+        """The first block goes out with the head, unless it is large; what comes after it is gunicorn's to write."""
+        if type(block) is not bytes or self.headers_sent or self._omits_body or not 0 < len(block) <= _JOINED_BYTES:
             super().write(block)
             return
         if self.chunked:

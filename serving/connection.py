@@ -57,6 +57,8 @@ class Connection:
         self.request: PlainRequest | None = None
         """The one that is under way, or was last."""
         self._environ = environ
+        self._head = b""
+        self._told = environ
         self._schemes = schemes
         self._limits = limits
         self._receive: Callable[[int], bytes] = client._sock.recv  # the socket under gevent's, which never waits
@@ -87,10 +89,9 @@ class Connection:
                 end = match.end()
                 if end > self._limits.head_bytes:
                     return unread
-                request = read(unread[:end], match[1], self._environ.copy(), self._schemes, self._limits.head_fields)
+                request = self._understood(unread[:end], match[1])
                 if request is None:
                     return unread
-                self.request = request
                 unread = self._answered(request, unread[end:], answer, time_limit)
                 request.environ = {}  # it refers to the request by what it holds: a circle that would cost a collection
             return None
@@ -98,6 +99,16 @@ class Connection:
             self.waiting = False
             self._readable.stop()
             self._readable.close()
+
+    def _understood(self, head: bytes, line: bytes) -> PlainRequest | None:
+        """As `plain.read`. Clients that ask the same over and over again, byte for byte, are read once."""
+        if head != self._head:
+            environ = self._environ.copy()
+            self.request = read(head, line, environ, self._schemes, self._limits.head_fields)
+            self._head, self._told = head, environ
+        if self.request is not None:
+            self.request.environ = self._told.copy()
+        return self.request
 
     def _answered(
         self,

@@ -16,8 +16,10 @@ _SETTINGS = {
 
 
 class HelloWeb(Gunicorn):
+    application = "bench.hello:app"
+
     def command(self) -> list[str]:
-        return [*super().command()[:-1], "bench.hello:app"]
+        return [*super().command()[:-1], self.application]
 
     def ready(self) -> bool:
         return self.status("/livez") == 200
