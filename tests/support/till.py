@@ -2,19 +2,20 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from app.services.pay import Pay
 from dev.provider import Provider
 from tests.support.seats import Sale
 
 
-def pay_of(sale: Sale, **others: float) -> Pay:
+def pay_of(sale: Sale, **others: Any) -> Pay:
     """The saga's step; `bound_ms=-1`: every payment is past its bound."""
     assert sale.shop.pay
-    return replace(sale.shop.pay, **others)  # type: ignore[arg-type]
+    return replace(sale.shop.pay, **others)
 
 
-def go_on(sale: Sale, seconds: float = 10, **others: float) -> None:
+def go_on(sale: Sale, seconds: float = 10, **others: Any) -> None:
     """What the worker's saga does, until nothing is left to do."""
     pay, deadline = pay_of(sale, **others), time.monotonic() + seconds
     while left := states_left(sale):

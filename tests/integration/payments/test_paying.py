@@ -130,6 +130,13 @@ def test_past_its_bound_a_payment_is_voided_and_the_reservation_stands(sale: Sal
     assert disagreements(sale, provider) == []
 
 
+def test_however_long_it_is_put_off_a_payment_is_given_up_when_its_bound_is_over(sale: Sale) -> None:
+    booking_id = _reserved(sale)
+    sale.shop.confirm("ann", booking_id, "hang-1")
+    go_on(sale, bound_ms=2_000, jitter=lambda: 600.0)  # the next look would be minutes later
+    assert steps(sale, booking_id) == [["intent", "pending", "voiding", "voided"]]
+
+
 def test_captured_although_it_was_given_up_it_is_honoured_while_the_reservation_stands(
     sale: Sale, provider: Provider
 ) -> None:

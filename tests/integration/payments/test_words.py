@@ -18,8 +18,10 @@ from werkzeug.test import TestResponse
 
 from app.factory import create_app
 from app.wiring import Wiring
+from dev.postgres import Postgres
 from dev.provider import Provider
 from tests.integration.api.conftest import Api
+from tests.support.buyers import until
 from tests.support.controls import goes_red
 from tests.support.seats import Sale
 from tests.support.till import disagreements, go_on, pay_of, states, steps
@@ -99,6 +101,20 @@ def test_a_word_is_written_down_once_and_has_the_provider_asked_at_once(
     go_on(sale)
     assert sale.shop.get("ann", booking_id).status == "confirmed"
     assert disagreements(sale, provider) == []
+
+
+def test_while_postgres_is_away_a_word_is_not_taken_and_is_told_again(
+    sale: Sale, teller: Teller, postgres: Postgres
+) -> None:
+    attempt_id, message_id = str(uuid.uuid4()), f"msg_{uuid.uuid4().hex}"
+    postgres.kill()
+    try:
+        assert teller.tell(attempt_id, message_id=message_id).status_code == 503
+    finally:
+        postgres.start()
+        postgres.wait_until_ready()
+    until(lambda: teller.tell(attempt_id, message_id=message_id).status_code == 200, 30, "it is taken")
+    until(lambda: message_id in [row[1] for row in _inbox(sale)], 30, "it is written down")
 
 
 def test_what_is_not_signed_by_the_secret_in_time_and_whole_is_refused_and_leaves_nothing(
