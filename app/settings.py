@@ -65,7 +65,11 @@ class Settings:
     redis_timeout_ms: int = _integer(500, 10, 60_000)
     """For a connection from the pool, for connecting and for each reply: a 503 comes within its second."""
     redis_pool_size: int = _integer(64, 1, 10_000)
-    """Connections per process. A script takes well under a millisecond: Redis cannot serve 64 at once."""
+    """Connections per process. A script takes well under a millisecond: Redis cannot serve 64 at once. The web process
+    has one more, which all its scripts share."""
+    redis_calls_max: int = _integer(4_000, 1, 1_000_000)
+    """Scripts that may wait on the shared connection at once; past them 503. As many as may be in flight: Redis is
+    through with them in some hundred milliseconds, well within `REDIS_TIMEOUT_MS`."""
     postgres_pool_size: int = _integer(8, 1, 1_000)
     """Connections per process. Confirms queue on the zone's row anyway; each connection is a process in Postgres."""
     postgres_timeout_ms: int = _integer(800, 10, 600_000)

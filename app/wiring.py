@@ -68,6 +68,8 @@ class Wiring:
     now: Callable[[], int] | None = None
     statement_timeout_s: float | None = None
     """Where nobody waits for an answer, a batch may take longer than `POSTGRES_TIMEOUT_MS`."""
+    greenlets: bool = False
+    """Whether all that call are greenlets of one thread: then they share a connection to Redis."""
     reopens: bool = False
     """Whether this process rebuilds the closed shards that it meets. The worker has a loop of its own for that."""
 
@@ -84,6 +86,7 @@ class Wiring:
             settings.redis_timeout_ms / 1000,
             self._breaker("Redis"),
             self.time_limit,
+            settings.redis_calls_max if self.greenlets else 0,
         )
         self.postgres = Postgres(
             settings.database_url,
@@ -259,7 +262,14 @@ _UNWATCHED: tuple[OnBreaker, OnProgress] = (lambda server, is_open: None, lambda
 
 def build(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
     """For the web process and the CLI. Where gevent runs, a server that does not answer is given up in time."""
-    return Wiring(settings, time_limit(), reopens=True, on_breaker=watch[0], on_rebuild=watch[1])
+    return Wiring(
+        settings,
+        time_limit(),
+        greenlets=_threads_are_greenlets(),
+        reopens=True,
+        on_breaker=watch[0],
+        on_rebuild=watch[1],
+    )
 
 
 def build_worker(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
@@ -269,6 +279,14 @@ def build_worker(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWA
 
 
 _WORKER_TIMEOUT_S = 30
+
+
+def _threads_are_greenlets() -> bool:
+    if "gevent" not in sys.modules:
+        return False
+    from gevent.monkey import is_module_patched
+
+    return bool(is_module_patched("threading"))
 
 
 def time_limit() -> TimeLimit:

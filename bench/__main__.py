@@ -5,13 +5,13 @@ Nothing is written but .run/bench; with --write the tables and plots of docs/per
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from bench import report, requests, reserve, scripts, verbs
+from bench import client, growth, report, requests, reserve, scripts, verbs
 from bench.lab import Lab
 from bench.measure import QUICK, WHOLE, Plan, Subject
 from bench.system import System
@@ -21,7 +21,7 @@ from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
 ON_A_SYSTEM: Final = ("reserve", "verbs")
-IN_THE_LAB: Final = ("scripts",)
+IN_THE_LAB: Final = ("scripts", "client", "growth")
 
 
 def _say(line: str) -> None:
@@ -101,11 +101,9 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
     plan, wanted = _plan(arguments), arguments.scenarios or [*ON_A_SYSTEM, *IN_THE_LAB]
     results: dict[str, Any] = {"machine": report.machine(), "command": " ".join(["python -m bench", *sys.argv[1:]])}
     sections = {"machine": f"{results['machine']}. `{results['command']}`"}
-    if "scripts" in wanted:
+    if set(wanted) & set(IN_THE_LAB):
         with Lab(DIRECTORY / "lab") as lab:
-            _say("scripts")
-            results["scripts"] = costs = scripts.run(lab, plan, _say)
-        sections["scripts"] = report.script_table(costs)
+            _in_the_lab(lab, plan, wanted, results, sections)
     if set(wanted) & set(ON_A_SYSTEM):
         with System(DIRECTORY / "system") as system:
             if "reserve" in wanted:
@@ -115,6 +113,21 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
                 results["verbs"] = rows = verbs.run(system, plan, _say)
                 sections["verbs"] = report.closed_table(rows)
     return results, sections
+
+
+def _in_the_lab(lab: Lab, plan: Plan, wanted: Sequence[str], results: dict[str, Any], sections: dict[str, str]) -> None:
+    if "client" in wanted:
+        _say("client")
+        results["client"] = cost = client.run(lab, plan, _say)
+        sections["client"] = report.client_table(cost)
+    if "scripts" in wanted:
+        _say("scripts")
+        results["scripts"] = costs = scripts.run(lab, plan, _say)
+        sections["scripts"] = report.script_table(costs)
+    if "growth" in wanted:
+        _say("growth")
+        results["growth"] = grown = growth.run(lab, plan, _say)
+        sections["growth"] = report.growth_table(grown)
 
 
 def main() -> int:

@@ -49,6 +49,10 @@ class Lab:
         self._server.erase()
 
     @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
     def head(self) -> str:
         return f"{_EPOCH} {self._run_id}"
 
@@ -98,7 +102,7 @@ class Lab:
         """The arguments of a reserve under a key; a fresh buyer each where `number` is left out."""
         return [
             *(f"0198f3a2-7c41-8{self.shard:03x}-9d2e-{number}", EVENT, zone, f"buyer-{number}", 1, ""),
-            *(f"{0:020}{number}", f"key-of-the-buyer-{number}", f"{7:032}", idempotency.KEPT_MS, 2**31 - 1),
+            *(f"{0:08}{number}{number}", f"key-of-the-buyer-{number}", f"{7:032}", idempotency.KEPT_MS, 2**31 - 1),
         ]
 
     def trim(self) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import psutil
 
+from bench.client import Client
+from bench.growth import Grown
 from bench.measure import Row
 from bench.scripts import Cost
 from dev.process import ROOT
@@ -97,6 +99,22 @@ def open_table(rows: Sequence[Row]) -> str:
 def script_table(costs: Sequence[Cost]) -> str:
     head = ["script", "asked by", "Redis CPU µs/call", "empty script µs", "ratio"]
     return table(head, [[c.script, c.how, f"{c.cost_us:.1f}", f"{c.empty_us:.1f}", f"{c.ratio:.1f}"] for c in costs])
+
+
+def client_table(cost: Client) -> str:
+    head = ["a script call, 64 greenlets at once", "CPU µs of the web process"]
+    return table(
+        head, [["redis-py's pool", f"{cost.pool_us:.1f}"], ["one connection for all", f"{cost.shared_us:.1f}"]]
+    )
+
+
+def growth_table(grown: Sequence[Grown]) -> str:
+    head = ["zones", "live reservations", "Redis CPU µs/reserve", "empty script µs", "bytes a reservation"]
+    body = [
+        [f"{g.zones:,}", f"{g.live:,}", f"{g.reserve_us:.1f}", f"{g.empty_us:.1f}", f"{g.bytes_each:.0f}"]
+        for g in grown
+    ]
+    return table(head, body)
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

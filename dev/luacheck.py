@@ -24,8 +24,8 @@ def main() -> int:
             (Path(directory) / script.name).write_text(source(script.stem))
         command = ["luacheck", "--std", "lua51", "--read-globals", *_REDIS_GLOBALS]
         # An included file brings more names than each script uses: an unused one (211, or 311 for the clock of
-        # shard.lua) is no mistake there.
-        command += ["--no-color", "--codes", "--no-max-line-length", "--ignore", "211", "311/now", "--", "."]
+        # shard.lua) is no mistake there, nor one that hides a name of the script (431): it is read in a function.
+        command += ["--no-color", "--codes", "--no-max-line-length", "--ignore", "211", "311/now", "431", "--", "."]
         return subprocess.run(command, cwd=directory, check=False, timeout=_TIMEOUT_S).returncode
 
 

@@ -8,14 +8,10 @@
 -- OK waiting oldest_ms overdue_ms pins: entries of the outbox, how old the oldest is, how late the sweeper is
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys
+-- include: shard keys reservation
 local oldest, overdue = 0, 0
 for _, entry in ipairs(call("XRANGE", outbox, "-", "+", "COUNT", 1)) do
-  for i = 1, #entry[2], 2 do
-    if entry[2][i] == "at_ms" then
-      oldest = math.max(0, now - tonumber(entry[2][i + 1]))
-    end
-  end
+  oldest = math.max(0, now - unpack_reservation(string.sub(entry[2][2], 37)).at)
 end
 local first = call("ZRANGE", due_key, 0, 0)[1]
 local due = first and call("ZRANGE", deadlines_key(first), 0, 0, "WITHSCORES")[2]

@@ -42,11 +42,12 @@ if deadline <= r.deadline then
   return { "HOLD_LIMIT_REACHED", r.deadline }
 end
 r.deadline, r.version, r.at = deadline, r.version + 1, now
-call("SET", reservation_key(booking), pack(r))
+local packed = pack(r)
+call("SET", reservation_key(booking), packed)
 call("ZADD", deadlines_key(name), deadline, booking .. ":" .. r.quantity)
 call("HSET", user_key(r.event, r.user), booking, deadline)
 if ARGV[5] ~= "" then
   remember(ARGV[5], ARGV[8], ARGV[7], booking, r, now)
 end
-tell("extended", booking, r, now, "verb_key", ARGV[6], "verb_fingerprint", ARGV[7])
+tell("extended", booking, packed, "verb_key", ARGV[6], "verb_fingerprint", ARGV[7])
 return { "OK", facts(booking, r), now }

@@ -27,74 +27,78 @@
 -- VALIDATION_ERROR max_per_reservation
 -- SERVICE_UNAVAILABLE closed | outbox_full
 
--- include: shard keys reservation outbox ending reclaim idempotency
+-- Its head is that of lua/include/shard.lua, with the idempotency record in the same look; what is rarely needed is read
+-- where it is needed. Both because this script runs most of all: bench/scripts.py tells what it costs.
+local call = redis.call
+local tag, epoch = string.match(KEYS[1], "^{%d+}"), string.match(ARGV[1], "^%d+")
+-- include: keys
 local booking, event, user, quantity = ARGV[3], ARGV[4], ARGV[6], tonumber(ARGV[7])
 local seen_price, digest = ARGV[8], ARGV[9]
-local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
+local head = call("MGET", KEYS[1], tag .. ":freeze", idempotency_key(digest))
+if head[1] ~= ARGV[1] or head[2] then
+  return { "SERVICE_UNAVAILABLE", "closed" }
+end
+local now = tonumber(ARGV[2])
+if not now then
+  local time = call("TIME")
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
-local known = remembered(digest, ARGV[12])
-if known then
-  local fingerprint, first, price, currency, reserved_at, deadline = unpack(known)
-  if fingerprint ~= ARGV[11] then
-    return { "IDEMPOTENCY_KEY_REUSED" }
+if head[3] then
+  local fingerprint, first, price, currency, reserved_at, deadline = unpack(cmsgpack.unpack(head[3]))
+  if now - reserved_at < tonumber(ARGV[12]) then
+    if fingerprint ~= ARGV[11] then
+      return { "IDEMPOTENCY_KEY_REUSED" }
+    end
+    return { "REPLAYED", first, price, currency, reserved_at, deadline, now }
   end
-  return { "REPLAYED", first, price, currency, reserved_at, deadline, now }
 end
 
 local name = zone_name(event, ARGV[5])
-local zone = zone_key(name)
+local zone, mine = zone_key(name), user_key(event, user)
 local z = call(
   "HMGET", zone, "version", "capacity", "confirmed", "held", "price", "currency", "digits", "opens", "closes",
   "hold_ms", "hold_max_ms", "per_user", "per_reservation", "due", "ceiling"
 )
-if not z[1] then
+local capacity, confirmed, held = tonumber(z[2]), tonumber(z[3]), tonumber(z[4]) or 0
+local price, currency = tonumber(z[5]), z[6]
+local opens, closes, due = tonumber(z[8]), tonumber(z[9]), tonumber(z[14])
+local per_user, per_reservation = tonumber(z[12]), tonumber(z[13])
+local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
+
+-- What a first look calls impossible; each answers a refusal, or nil.
+local function unknown_zone()
+-- include: reservation
   if call("EXISTS", deadlines_key(name)) == 1 then
     forget(name)
     return { "SERVICE_UNAVAILABLE", "closed" }
   end
   return { "ZONE_NOT_FOUND" }
 end
-local capacity, confirmed, held = tonumber(z[2]), tonumber(z[3]), tonumber(z[4]) or 0
-local price, currency, digits = tonumber(z[5]), z[6], tonumber(z[7])
-local opens, closes = tonumber(z[8]), tonumber(z[9])
-local hold_ms, hold_max_ms, per_user, per_reservation = tonumber(z[10]), tonumber(z[11]), tonumber(z[12]), tonumber(z[13])
-local due = tonumber(z[14])
-if z[15] then
-  capacity = math.min(capacity, tonumber(z[15])) -- a cut of capacity is under way (rule 3.8)
+
+local function short_of_seats()
+-- include: reservation outbox ending reclaim
+  if due and due <= now then
+    reclaim_zone(name, RECLAIM_LIMIT)
+    note_earliest(name)
+    held = tonumber(call("HGET", zone, "held")) or 0
+    due = tonumber(call("HGET", zone, "due"))
+  end
+  local available = capacity - confirmed - held
+  if available < quantity then
+    return { "INSUFFICIENT_SEATS", math.max(0, available) }
+  end
+  return nil
 end
 
-if quantity > per_reservation then
-  return { "VALIDATION_ERROR", per_reservation }
-end
-if now < opens or (closes > 0 and now >= closes) then
-  return { "SALE_CLOSED", opens, closes }
-end
-if seen_price ~= "" and tonumber(seen_price) ~= price * 10 ^ (4 - digits) then
-  return { "PRICE_CHANGED", price, currency }
-end
-if call("XLEN", outbox) >= tonumber(ARGV[13]) then
-  return { "SERVICE_UNAVAILABLE", "outbox_full" }
-end
-
-if capacity - confirmed - held < quantity and due and due <= now then
-  reclaim_zone(name, RECLAIM_LIMIT)
-  note_earliest(name)
-  held = tonumber(call("HGET", zone, "held")) or 0
-  due = tonumber(call("HGET", zone, "due"))
-end
-local available = capacity - confirmed - held
-if available < quantity then
-  return { "INSUFFICIENT_SEATS", math.max(0, available) }
-end
-
-local mine = user_key(event, user)
 local function taken_by_user()
   local u = call("HMGET", mine, "held", "confirmed")
   local user_held = tonumber(u[1]) or 0
   return user_held + (tonumber(u[2]) or 0), user_held
 end
-local taken, user_held = taken_by_user()
-if taken + quantity > per_user then
+
+local function end_users_due()
+-- include: reservation outbox ending
   local fields, ended = call("HGETALL", mine), 0
   for i = 1, #fields, 2 do
     local other = fields[i]
@@ -106,31 +110,58 @@ if taken + quantity > per_user then
       end
     end
   end
-  taken, user_held = taken_by_user()
   held = tonumber(call("HGET", zone, "held")) or 0
+end
+
+if not z[1] then
+  return unknown_zone()
+end
+if z[15] then
+  capacity = math.min(capacity, tonumber(z[15])) -- a cut of capacity is under way (rule 3.8)
+end
+if quantity > per_reservation then
+  return { "VALIDATION_ERROR", per_reservation }
+end
+if now < opens or (closes > 0 and now >= closes) then
+  return { "SALE_CLOSED", opens, closes }
+end
+if seen_price ~= "" and tonumber(seen_price) ~= price * 10 ^ (4 - tonumber(z[7])) then
+  return { "PRICE_CHANGED", price, currency }
+end
+if call("XLEN", outbox) >= tonumber(ARGV[13]) then
+  return { "SERVICE_UNAVAILABLE", "outbox_full" }
+end
+local refused = capacity - confirmed - held < quantity and short_of_seats()
+if refused then
+  return refused
+end
+local taken, user_held = taken_by_user()
+if taken + quantity > per_user then
+  end_users_due()
+  taken, user_held = taken_by_user()
 end
 if taken + quantity > per_user then
   return { "MAX_TICKETS_EXCEEDED", per_user, taken }
 end
 
--- All is checked: from here on only writes. Lua does not roll back.
-local r = {
-  event = event, zone = ARGV[5], user = user, quantity = quantity, price = price, currency = currency,
-  reserved_at = now, deadline = now + hold_ms, hold_until = now + hold_max_ms, version = 1, state = "reserved",
-  pin = 0, pinned_at = 0, payment = "", key = ARGV[10], fingerprint = ARGV[11],
-  at = now,
-}
-call("HSET", mine, "held", user_held + quantity, booking, r.deadline)
-call("SET", reservation_key(booking), pack(r))
-call("ZADD", deadlines_key(name), r.deadline, booking .. ":" .. quantity)
-if not due or r.deadline < due then
-  call("HSET", zone, "held", held + quantity, "due", r.deadline)
-  call("ZADD", due_key, r.deadline, name)
+-- All is checked: from here on only writes. Lua does not roll back. The order is that of lua/include/reservation.lua.
+local deadline = now + tonumber(z[10])
+local packed = cmsgpack.pack({
+  event, ARGV[5], user, quantity, price, currency, now, deadline, now + tonumber(z[11]), 1,
+  "reserved", 0, 0, "", ARGV[10], ARGV[11], now,
+})
+call("HSET", mine, "held", user_held + quantity, booking, deadline)
+call("SET", reservation_key(booking), packed)
+call("ZADD", deadlines_key(name), deadline, booking .. ":" .. quantity)
+if not due or deadline < due then
+  call("HSET", zone, "held", held + quantity, "due", deadline)
+  call("ZADD", due_key, deadline, name)
 else
   call("HSET", zone, "held", held + quantity)
 end
 if digest ~= "" then
-  remember(digest, ARGV[12], ARGV[11], booking, r, now)
+  local record = cmsgpack.pack({ ARGV[11], booking, price, currency, now, deadline })
+  call("SET", idempotency_key(digest), record, "PX", ARGV[12])
 end
-tell("created", booking, r, now)
-return { "OK", booking, price, currency, now, r.deadline, now }
+call("XADD", outbox, epoch .. "-*", "created", booking .. packed)
+return { "OK", booking, price, currency, now, deadline, now }

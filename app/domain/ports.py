@@ -30,7 +30,7 @@ from app.domain.model import (
 )
 
 Entry = Mapping[str, Any]
-"""One entry of a shard's outbox, as `lua/include/outbox.lua` writes it, with its `seq`; values are text."""
+"""One entry of a shard's outbox, as `lua/include/outbox.lua` writes it, with its `seq`."""
 
 ENTRY_KINDS: Final = ("created", "extended", "released", "expired")
 """In the order in which a batch is recorded: a booking's beginning comes before its end."""

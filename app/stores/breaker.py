@@ -38,18 +38,20 @@ class Breaker:
     def watching(self, is_silence: Callable[[Exception], bool]) -> Iterator[None]:
         """Around one call; `is_silence` knows the errors that say that no answer came. Raises `SERVICE_UNAVAILABLE` at
         once while it is open, unless the call is the probe."""
-        self._admit()
+        self.admit()
         try:
             yield
         except Exception as error:
             if is_silence(error):
-                self._failed()
+                self.failed()
             else:
-                self._succeeded()
+                self.succeeded()
             raise
-        self._succeeded()
+        self.succeeded()
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Before a call that ends with `failed` or `succeeded`: `watching`, for whom a context manager costs too much.
+        Raises as it does."""
         if not self.is_open:
             return
         now = self._clock()
@@ -57,14 +59,16 @@ class Breaker:
             raise refusal("SERVICE_UNAVAILABLE", f"{self._server} does not answer; it is asked again in a moment")
         self._probe_at = now + self._probe_every_s
 
-    def _failed(self) -> None:
+    def failed(self) -> None:
+        """No answer came."""
         self._failures += 1
         if self._most and self._failures >= self._most and not self.is_open:
             self._probe_at = self._clock() + self._probe_every_s
             self.is_open = True
             self._on_change(True)
 
-    def _succeeded(self) -> None:
+    def succeeded(self) -> None:
+        """It answered, if only to refuse."""
         self._failures = 0
         if self.is_open:
             self.is_open = False

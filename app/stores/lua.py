@@ -1,4 +1,5 @@
-"""Runs scripts: a bounded pool, short timeouts, no repeat of what may have been done already.
+"""Runs scripts: one connection that all greenlets share, or a bounded pool for threads; short timeouts, no repeat of
+what may have been done already.
 
 Each connection asks its server for its `run_id` once, when it connects: a script is told which server process its
 caller believes to be talking to (rule 3.6).
@@ -16,10 +17,14 @@ from redis.retry import Retry
 
 from app.domain.errors import Refusal, refusal
 from app.stores.breaker import Breaker
-from app.stores.scripts import script
+from app.stores.pipe import Pipe, QueueFull
+from app.stores.scripts import Script, script
 
 # Errors by which a server says "not now". Any other error reply is a bug of ours.
-_NOT_NOW = ("BUSY", "MISCONF", "NOREPLICAS")
+_NOT_NOW = (
+    *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "TRYAGAIN"),
+    "READONLY",  # a replica: it may have been the master when the connection was made
+)
 _KNOWN_NOT_NOW = (
     redis_errors.ReadOnlyError,
     redis_errors.OutOfMemoryError,
@@ -51,7 +56,10 @@ class Redis:
     """One Redis, seen as a runner of scripts. Safe for threads and greenlets; connects when first used.
 
     `timeout_s` bounds connecting, each reply and the wait for a free connection, seconds each; `time_limit`, which
-    raises `TimeoutError` after so many seconds, bounds them together. `breaker` spares the wait for a silent server."""
+    raises `TimeoutError` after so many seconds, bounds them together. `breaker` spares the wait for a silent server.
+
+    `calls_max`: where all callers are greenlets of one thread, so many at once share one connection for scripts
+    (app/stores/pipe.py). 0: they take connections from the pool, as plain commands always do, and over TLS scripts."""
 
     def __init__(
         self,
@@ -60,9 +68,12 @@ class Redis:
         timeout_s: float,
         breaker: Breaker,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda seconds: nullcontext(),
+        calls_max: int = 0,
     ) -> None:
         self._breaker = breaker
         self._age = 0
+        shared = calls_max and not url.startswith("rediss://")
+        self._pipe = Pipe(self._connect, timeout_s, calls_max) if shared else None
         self._limit = partial(time_limit, timeout_s)
         pool = BlockingConnectionPool.from_url(
             url,
@@ -84,6 +95,8 @@ class Redis:
         Raises `SERVICE_UNAVAILABLE` if Redis cannot be reached, cannot answer now or does not answer in time. In the
         last case the script may have run: the outcome is not known."""
         wanted = script(name)
+        if self._pipe is not None:
+            return self._run_through(self._pipe, wanted, key, arguments)
         with self._connection() as connection:
             argv = arguments(connection.run_id)
             try:
@@ -99,11 +112,12 @@ class Redis:
             connection.send_command(*words)
             return connection.read_response()
 
-    def pipeline(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        """Runs plain commands in one round trip; answers all replies. Raises `SERVICE_UNAVAILABLE` as `run` does."""
+    def pipeline(self, commands: Sequence[Sequence[str | int]], raw: bool = False) -> list[Any]:
+        """Runs plain commands in one round trip; answers all replies, as bytes if `raw`.
+        Raises `SERVICE_UNAVAILABLE` as `run` does."""
         with self._connection() as connection:
             connection.send_packed_command(connection.pack_commands(commands))
-            return [connection.read_response() for _ in commands]
+            return [connection.read_response(disable_decoding=raw) for _ in commands]
 
     def run_id(self) -> str:
         """The server process at the other end of a connection. Raises `SERVICE_UNAVAILABLE`."""
@@ -114,10 +128,45 @@ class Redis:
         """Has each connection made anew before its next use: by now the address may lead to another server than the one
         that it was made to, which lives on and knows nothing of that."""
         self._age += 1
+        if self._pipe is not None:
+            self._pipe.renew()
 
     def close(self) -> None:
         """Closes every connection."""
+        if self._pipe is not None:
+            self._pipe.close()
         self._pool.disconnect()
+
+    def _connect(self) -> Any:
+        """A connection beside the pool."""
+        with self._limit():
+            connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            connection.connect()
+            return connection
+
+    def _run_through(
+        self, pipe: Pipe, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int]]
+    ) -> list[Any]:
+        self._breaker.admit()
+        try:
+            answer = pipe.run(
+                lambda run_id: ("EVALSHA", wanted.sha, 1, key, *arguments(run_id)),
+                lambda run_id: ("EVAL", wanted.text, 1, key, *arguments(run_id)),
+            )
+        except _SILENCE as error:
+            self._breaker.failed()
+            raise _unavailable(error) from error
+        except redis_errors.ResponseError as error:
+            self._breaker.succeeded()
+            if str(error).startswith("READONLY"):
+                pipe.renew()
+            if str(error).startswith(_NOT_NOW):
+                raise _unavailable(error) from error
+            raise
+        except QueueFull as error:
+            raise refusal("SERVICE_UNAVAILABLE", "Too many calls wait for Redis: nothing was done") from error
+        self._breaker.succeeded()
+        return cast(list[Any], answer)
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:

@@ -6,11 +6,30 @@ duplicates at most, and never in another order than the first time.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import msgpack
 
 from app.stores import keys
 from app.stores.lua import Redis
 from app.stores.postgres import Postgres
+
+_ID_LENGTH: Final = 36
+_AT_REST: Final = {
+    "event_id": 0,
+    "zone_id": 1,
+    "user_id": 2,
+    "quantity": 3,
+    "unit_price_minor": 4,
+    "currency": 5,
+    "reserved_at_ms": 6,
+    "deadline_ms": 7,
+    "version": 9,
+    "at_ms": 16,
+    "idempotency_key": 14,
+    "fingerprint": 15,
+}
+"""Where lua/include/reservation.lua has packed what Postgres is told."""
 
 
 class RedisOutbox:
@@ -19,14 +38,15 @@ class RedisOutbox:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def read(self, shard: int, limit: int, after: str | None = None) -> list[dict[str, str]]:
+    def read(self, shard: int, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         """Up to `limit` entries, the oldest first, each with its `seq` ("<epoch>-<n>"); those behind `after` if given.
         Raises `SERVICE_UNAVAILABLE`."""
-        return _entries(self._redis.command(*_range(shard, limit, f"({after}" if after else "-")))
+        (reply,) = self._redis.pipeline([_range(shard, limit, f"({after}" if after else "-")], raw=True)
+        return _entries(reply)
 
-    def heads(self, shards: Sequence[int], limit: int) -> dict[int, list[dict[str, str]]]:
+    def heads(self, shards: Sequence[int], limit: int) -> dict[int, list[dict[str, Any]]]:
         """`read` of every shard, in one round trip; shards with nothing are left out. Raises `SERVICE_UNAVAILABLE`."""
-        replies = self._redis.pipeline([_range(shard, limit, "-") for shard in shards])
+        replies = self._redis.pipeline([_range(shard, limit, "-") for shard in shards], raw=True)
         return {shard: _entries(reply) for shard, reply in zip(shards, replies, strict=True) if reply}
 
     def acknowledge(self, last_seqs: Mapping[int, str]) -> None:
@@ -43,8 +63,25 @@ def _range(shard: int, limit: int, start: str) -> list[str | int]:
     return ["XRANGE", keys.outbox(shard), start, "+", "COUNT", limit]
 
 
-def _entries(reply: list[Any]) -> list[dict[str, str]]:
-    return [{"seq": seq, **dict(zip(flat[::2], flat[1::2], strict=True))} for seq, flat in reply]
+def _entries(reply: list[Any]) -> list[dict[str, Any]]:
+    return [_entry(seq.decode(), *flat) for seq, flat in reply]
+
+
+def _entry(seq: str, kind: bytes, told: bytes, *more: bytes) -> dict[str, Any]:
+    """As lua/include/outbox.lua writes it. What nobody can read keeps its number: whoever records it puts it aside, and
+    those behind it go on."""
+    booking_id, packed = told[:_ID_LENGTH], told[_ID_LENGTH:]
+    entry: dict[str, Any] = {"seq": seq, "kind": _text(kind), "booking_id": _text(booking_id)}
+    try:
+        at_rest = msgpack.unpackb(packed)
+        entry |= {name: at_rest[at] for name, at in _AT_REST.items()}
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException):
+        return entry
+    return entry | {_text(more[i]): _text(more[i + 1]) for i in range(0, len(more), 2)}
+
+
+def _text(of: bytes) -> str:
+    return of.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

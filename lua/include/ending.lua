@@ -19,16 +19,17 @@ local function drop(booking, r)
   end
 end
 
--- Remembers how it ended; a TTL is only a broom for what has ended.
+-- Remembers how it ended; a TTL is only a broom for what has ended. Answers it packed.
 local function bury(booking, r, state, at)
   r.state, r.at = state, at
-  call("SET", reservation_key(booking), pack(r), "PX", ENDED_MS)
+  local packed = pack(r)
+  call("SET", reservation_key(booking), packed, "PX", ENDED_MS)
+  return packed
 end
 
 -- Ends a reservation that Redis owns (not pinned) and tells it.
 local function finish(booking, r, state, at)
   drop(booking, r)
   r.version = r.version + 1
-  bury(booking, r, state, at)
-  tell(state, booking, r, at)
+  tell(state, booking, bury(booking, r, state, at))
 end

@@ -1,6 +1,8 @@
--- The names of a shard's keys. Each carries the epoch, so nothing of an older name space can show through (rule 3.7).
+-- The names of a shard's keys. Each but the outbox carries the epoch, so nothing of an older name space can show through
+-- (rule 3.7).
 -- "/" parts ids because no id may contain it; what a caller may choose freely stands last.
 -- Expects: tag, epoch.
+local outbox = tag .. ":outbox" -- stream: a transition each
 local space = tag .. ":" .. epoch .. ":"
 local due_key = space .. "due" -- sorted set: zone -> a time not later than its earliest deadline, ms
 local pins_key = space .. "pins" -- sorted set: booking -> when it was pinned, ms

@@ -1,28 +1,25 @@
 -- A reservation at rest is one packed array: a hash would cost three times its memory.
 -- Expects: call, tag, keys.lua.
-local FIELDS = {
-  "event", "zone", "user", "quantity", "price", "currency", "reserved_at", "deadline", "hold_until", "version",
-  "state", "pin", "pinned_at", "payment", "key", "fingerprint", "at",
-}
-
+-- app/stores/outboxes.py reads the same order.
 local function pack(r)
-  local values = {}
-  for i, name in ipairs(FIELDS) do
-    values[i] = r[name]
-  end
-  return cmsgpack.pack(values)
+  return cmsgpack.pack({
+    r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.hold_until, r.version,
+    r.state, r.pin, r.pinned_at, r.payment, r.key, r.fingerprint, r.at,
+  })
+end
+
+local function unpack_reservation(packed)
+  local v = cmsgpack.unpack(packed)
+  return {
+    event = v[1], zone = v[2], user = v[3], quantity = v[4], price = v[5], currency = v[6], reserved_at = v[7],
+    deadline = v[8], hold_until = v[9], version = v[10], state = v[11], pin = v[12], pinned_at = v[13], payment = v[14],
+    key = v[15], fingerprint = v[16], at = v[17],
+  }
 end
 
 local function load(booking)
   local packed = call("GET", reservation_key(booking))
-  if not packed then
-    return nil
-  end
-  local r = {}
-  for i, value in ipairs(cmsgpack.unpack(packed)) do
-    r[FIELDS[i]] = value
-  end
-  return r
+  return packed and unpack_reservation(packed) or nil
 end
 
 -- Something is missing that no script leaves behind: Redis has forgotten it. The shard is closed, and whoever meets it

@@ -10,7 +10,6 @@ if head[1] ~= ARGV[1] or head[2] then
 end
 
 local epoch = string.match(ARGV[1], "^%d+")
-local outbox = tag .. ":outbox"
 
 local now = tonumber(ARGV[2])
 if not now then

@@ -233,8 +233,7 @@ def test_three_sweepers_killed_and_paused_at_random_credit_each_seat_once(shop: 
 def _all_ended_once(sale: Sale, bookings: dict[str, str]) -> None:
     shard = shard_of_event(sale.event_id, len(sale.shop.shards))
     told: Counter[str] = Counter()
-    for _, fields in sale.shop.redis.command("XRANGE", f"{{{shard:02}}}:outbox", "-", "+"):
-        entry = dict(zip(fields[::2], fields[1::2], strict=True))
+    for entry in sale.shop.outbox.read(shard, 100_000):
         if entry["kind"] == "expired":
             told[entry["booking_id"]] += 1
     assert told == {booking: 1 for booking, fate in bookings.items() if fate == "left"}

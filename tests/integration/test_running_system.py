@@ -108,7 +108,7 @@ def test_a_booking_is_followed_through_stream_topic_and_tables(box: Box, stack: 
     until(both, 20, "the booking is in both topics")
     log.close()
     (entry,) = [e for e in json.loads(seen["reservation.log"].value)["entries"] if e["booking_id"] == booking_id]
-    assert (entry["kind"], entry["user_id"], entry["quantity"]) == ("created", "ann", "2")
+    assert (entry["kind"], entry["user_id"], entry["quantity"]) == ("created", "ann", 2)
     headers = dict(seen["booking.events"].headers)
     assert headers["ce_type"] == b"booking.confirmed"
     assert headers["ce_id"] == f"{booking_id}:confirmed".encode()
