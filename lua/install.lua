@@ -31,19 +31,22 @@ local function append(list, first, second)
 end
 
 -- What belongs to one key is written in one call: a chunk has many reservations of few zones.
+local EVENT, ZONE, USER, QUANTITY, DEADLINE, STATE, PINNED_AT, BOOKING = 1, 2, 3, 4, 8, 11, 13, 18
 local function install_reservations()
   local zones, users, at_rest = {}, {}, {}
   for _, r in ipairs(rows) do
-    local name = zone_name(r.event, r.zone)
-    local zone, user = group(zones, name), group(users, user_key(r.event, r.user))
-    zone.held, user.held = zone.held + r.quantity, user.held + r.quantity
-    append(user.members, r.booking, r.deadline)
-    append(at_rest, reservation_key(r.booking), pack(r))
-    if r.state == "pinned" then
-      call("ZADD", pins_key, r.pinned_at, r.booking)
+    local booking, deadline, quantity = r[BOOKING], r[DEADLINE], r[QUANTITY]
+    r[BOOKING] = nil -- what is left is the reservation at rest
+    local name = zone_name(r[EVENT], r[ZONE])
+    local zone, user = group(zones, name), group(users, user_key(r[EVENT], r[USER]))
+    zone.held, user.held = zone.held + quantity, user.held + quantity
+    append(user.members, booking, deadline)
+    append(at_rest, reservation_key(booking), cmsgpack.pack(r))
+    if r[STATE] == "pinned" then
+      call("ZADD", pins_key, r[PINNED_AT], booking)
     else
-      append(zone.members, r.deadline, r.booking .. ":" .. r.quantity)
-      zone.due = math.min(zone.due or r.deadline, r.deadline)
+      append(zone.members, deadline, booking .. ":" .. quantity)
+      zone.due = math.min(zone.due or deadline, deadline)
     end
   end
   call("MSET", unpack(at_rest))

@@ -5,6 +5,7 @@ ended. That is a promise broken for its holder, never a seat sold twice (rule 3.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -27,24 +28,27 @@ ENTRIES_PER_BATCH: Final = 500
 
 
 class KafkaLog:
-    """For one thread. Its connection is kept from shard to shard; `close` after a round of rebuilding."""
+    """One shard at a time, whoever asks. Its connection is kept from shard to shard; `close` after a round of
+    rebuilding."""
 
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
         self._broker = broker
         self._clock = clock
         self._consumer: Any = None
         self._away_until = 0.0
+        self._lock = threading.Lock()
 
     def unrecorded(self, shard: int) -> Iterator[Sequence[Entry]]:
         """Batches in order, from the recorder's committed offset to the end as it is now. Never raises for Kafka."""
-        if self._clock() < self._away_until:
-            return
-        try:
-            yield from self._read(TopicPartition(self._broker.topics.reservation_log, shard))
-        except KafkaError as error:
-            log.warning("shard %d: the log is left out, Kafka does not answer: %s", shard, error)
-            self._away_until = self._clock() + RESPITE_SECONDS
-            self.close()
+        with self._lock:
+            if self._clock() < self._away_until:
+                return
+            try:
+                yield from self._read(TopicPartition(self._broker.topics.reservation_log, shard))
+            except KafkaError as error:
+                log.warning("shard %d: the log is left out, Kafka does not answer: %s", shard, error)
+                self._away_until = self._clock() + RESPITE_SECONDS
+                self.close()
 
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None

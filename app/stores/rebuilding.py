@@ -18,8 +18,8 @@ from app.stores.lua import Redis
 from app.stores.outboxes import RedisOutbox
 from app.stores.postgres import Postgres
 
-_ROWS: Final = 250
-"""Rows of the image at a time: the script keeps Redis busy for some two milliseconds."""
+_ROWS: Final = 100
+"""Rows of the image at a time: the script keeps Redis busy for a millisecond or two."""
 _ENTRIES: Final = 500
 """Entries of the outbox at a time: one call of the recorder."""
 

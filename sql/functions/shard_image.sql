@@ -32,16 +32,14 @@ BEGIN
     FROM events AS e JOIN user_seats AS u USING (event_id)
     WHERE e.shard = p_shard;
     RETURN QUERY
-    SELECT 'reservation', jsonb_build_object(
-        'booking', b.booking_id, 'event', b.event_id, 'zone', b.zone_id, 'user', b.user_id, 'quantity', b.quantity,
-        'price', b.unit_price_minor, 'currency', b.currency, 'reserved_at', to_ms(b.reserved_at),
-        'deadline', to_ms(b.deadline),
-        'hold_until', to_ms(b.reserved_at) + e.hold_seconds_max::bigint * 1000,
-        'version', b.version, 'state', CASE WHEN p.booking_id IS NULL THEN 'reserved' ELSE 'pinned' END,
-        'pin', b.void_pin + CASE WHEN p.booking_id IS NULL THEN 0 ELSE 1 END,
-        'pinned_at', CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
-        'payment', coalesce(p.payment_id, ''),
-        'key', coalesce(b.idempotency_key, ''), 'fingerprint', coalesce(k.fingerprint, ''), 'at', to_ms(b.reserved_at)
+    SELECT 'reservation', jsonb_build_array(
+        b.event_id, b.zone_id, b.user_id, b.quantity, b.unit_price_minor, b.currency, to_ms(b.reserved_at),
+        to_ms(b.deadline), to_ms(b.reserved_at) + e.hold_seconds_max::bigint * 1000, b.version,
+        CASE WHEN p.booking_id IS NULL THEN 'reserved' ELSE 'pinned' END,
+        b.void_pin + CASE WHEN p.booking_id IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
+        coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(k.fingerprint, ''), to_ms(b.reserved_at),
+        b.booking_id
     )
     FROM bookings AS b
     JOIN events AS e USING (event_id)

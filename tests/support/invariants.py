@@ -2,7 +2,7 @@
 history are in `promises`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from app.wiring import Wiring
 from dev.process import ROOT
-from tests.support.promises import Record
+from tests.support.promises import Call, Record, deadline_ms
 from worker.topics import Topics
 
 _READ_SECONDS = 30
@@ -74,6 +74,24 @@ def answers_are_true(database: str, record: Record) -> None:
     refused = {call.key for call in record.of("reserve") if call.refused and call.key} - may_be
     wrong += [f"key {key} was refused and has a booking" for key in refused & keys]
     assert not wrong, f"{len(wrong)} answers are not true, such as {wrong[:3]}"
+
+
+def not_recorded(database: str, calls: Sequence[Call]) -> list[Call]:
+    """Those of the calls that were answered, and of whose effect Postgres knows nothing, or that it was taken back."""
+    rows = _rows(
+        database,
+        "SELECT booking_id::text, status, cause = 'rebuild', booking.to_ms(deadline) FROM booking.bookings "
+        "WHERE booking_id = ANY (%s::uuid[])",
+        [call.body["booking_id"] for call in calls],
+    )
+    known = {booking_id: (status, rebuilt, deadline) for booking_id, status, rebuilt, deadline in rows}
+    found: list[Call] = []
+    for call in calls:
+        status, rebuilt, deadline = known.get(call.body["booking_id"], (None, True, 0))
+        ends = call.verb in ("release", "cancel")
+        if (status != "released") if ends else (rebuilt or deadline < deadline_ms(call)):
+            found.append(call)
+    return found
 
 
 def transitions_are_told_once(

@@ -41,6 +41,16 @@ def first_told(bootstrap_servers: str) -> dict[int, list[dict[str, Any]]]:
     return {shard: list(told.values()) for shard, told in shards.items()}
 
 
+def told_at(bootstrap_servers: str) -> dict[tuple[str, str, int], float]:
+    """When the log was first told of each transition of Redis: (kind, booking, deadline in ms, 0 for an end)."""
+    found: dict[tuple[str, str, int], float] = {}
+    for record in everything(bootstrap_servers, Topics().reservation_log):
+        for entry in json.loads(record.value)["entries"]:
+            deadline = int(entry["deadline_ms"]) if entry["kind"] in ("created", "extended") else 0
+            found.setdefault((entry["kind"], entry["booking_id"], deadline), record.timestamp / 1000)
+    return found
+
+
 def are_in_order(shards: dict[int, list[dict[str, Any]]]) -> None:
     for shard, entries in shards.items():
         seqs = [tuple(map(int, entry["seq"].split("-"))) for entry in entries]

@@ -8,7 +8,7 @@ until something may have ended it, and each check below only uses what is certai
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,8 @@ class Call:
 
     @property
     def done(self) -> bool:
-        return 200 <= self.status < 300
+        """202 leaves it open: whether there was money is not known yet."""
+        return 200 <= self.status < 300 and self.status != 202
 
     @property
     def refused(self) -> bool:
@@ -70,6 +71,55 @@ class Record:
     def confirmed(self) -> dict[str, str]:
         """The confirmation codes that were answered, by booking."""
         return {c.booking_id: c.body["confirmation_code"] for c in self.of("confirm") if c.done and c.booking_id}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Redis forgot something: from the last moment at which it certainly knew all until it was back, in seconds since
+    the epoch."""
+
+    began: float
+    ended: float
+
+
+Told = Mapping[tuple[str, str, int], float]
+"""When the log was first told of (kind, booking, deadline in ms, 0 for an end), in seconds since the epoch."""
+
+
+def void(record: Record, losses: Sequence[Loss], told: Told) -> list[Call]:
+    """The answers that rule 3.7 may take back: of Redis alone, given before it was lost, and the log had not been told.
+
+    A confirmation is never among them, and what was confirmed had reached Postgres."""
+    confirmed = record.confirmed()
+    return [
+        call
+        for call in record.calls
+        if (entry := _entry(call))
+        and entry[1] not in confirmed
+        and any(call.sent < loss.ended and told.get(entry, loss.ended) >= loss.began for loss in losses)
+    ]
+
+
+def without(record: Record, calls: Iterable[Call]) -> Record:
+    """The same history, in which these calls were not answered: no promise was made, and any effect is possible."""
+    taken = {id(call) for call in calls}
+    return Record([replace(call, status=NO_ANSWER, body={}) if id(call) in taken else call for call in record.calls])
+
+
+def deadline_ms(call: Call) -> int:
+    """What a reserve or an extend was answered."""
+    return round(_moment(call.body["expires_at"]) * 1000)
+
+
+def _entry(call: Call) -> tuple[str, str, int] | None:
+    """What Redis told its outbox by this call; None where Postgres has given the answer, or nobody has."""
+    booking_id = call.body.get("booking_id", "") if call.done else ""
+    if call.verb in ("reserve", "extend") and booking_id:
+        kind = "created" if call.verb == "reserve" else "extended"
+        return kind, booking_id, deadline_ms(call)
+    if call.verb in ("release", "cancel") and call.body.get("status") == "released":
+        return "released", booking_id, 0
+    return None
 
 
 @dataclass(frozen=True)

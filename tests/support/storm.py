@@ -46,7 +46,8 @@ class Attempt:
 class Customers:
     """`rate` calls a second on these events, each with one zone A of so many seats, from `start` until `stop`.
 
-    `between` is where the capacities of the zones may go."""
+    `between` is where the capacities of the zones may go. `pays` names the payment of a booking, where money is asked
+    for."""
 
     base_url: str
     capacities: Mapping[str, int]
@@ -54,6 +55,7 @@ class Customers:
     rate: float
     seed: int
     verbs: Mapping[str, int] = field(default_factory=lambda: VERBS)
+    pays: Callable[[str], str] | None = None
     record: Record = field(default_factory=Record)
 
     def __post_init__(self) -> None:
@@ -155,7 +157,7 @@ class Customers:
                 self._confirmed[attempt.booking_id] = (attempt.user, attempt.event_id)
 
     def _send(self, attempt: Attempt) -> Call:
-        method, path, body = _request(attempt)
+        method, path, body = _request(attempt, self.pays)
         headers = {"X-User-ID": attempt.user, **(ADMIN if attempt.verb == "capacity" else {})}
         if attempt.key:
             headers["Idempotency-Key"] = attempt.key
@@ -174,7 +176,7 @@ class Customers:
         )  # fmt: skip
 
 
-def _request(attempt: Attempt) -> tuple[str, str, dict[str, Any] | None]:
+def _request(attempt: Attempt, pays: Callable[[str], str] | None) -> tuple[str, str, dict[str, Any] | None]:
     if attempt.verb == "reserve":
         order = {"event_id": attempt.event_id, "zone_id": "A", "quantity": attempt.quantity}
         return "POST", "/bookings/reserve", order
@@ -183,7 +185,10 @@ def _request(attempt: Attempt) -> tuple[str, str, dict[str, Any] | None]:
         return "PUT", f"/admin/events/{attempt.event_id}/zones/A", zone
     if attempt.verb == "get":
         return "GET", f"/bookings/{attempt.booking_id}", None
-    return "POST", f"/bookings/{attempt.booking_id}/{attempt.verb}", {}
+    payment = (
+        {"payment_id": pays(attempt.booking_id)} if pays and attempt.booking_id and attempt.verb == "confirm" else {}
+    )
+    return "POST", f"/bookings/{attempt.booking_id}/{attempt.verb}", payment
 
 
 @dataclass(frozen=True)

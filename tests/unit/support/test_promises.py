@@ -120,3 +120,30 @@ def test_an_oracle_goes_red_at_a_broken_promise(history: str) -> None:
     oracle, message, calls = LIES[history]
     with goes_red(message):
         oracle(Record(calls))
+
+
+LOSS = promises.Loss(began=10, ended=12)
+
+
+RESERVED = _reserve("a", 8)
+EXTENDED = _call("extend", "a", 8, body={"booking_id": "a", "expires_at": _at(DEADLINE * 2)})
+RELEASED = _call("release", "a", 8, body={"booking_id": "a", "status": "released"})
+CREATED = ("created", "a", promises.deadline_ms(RESERVED))
+VOID: dict[str, tuple[list[Call], promises.Told, list[Call]]] = {
+    "nobody else has heard of it": ([RESERVED], {}, [RESERVED]),
+    "the log was told too late": ([RESERVED], {CREATED: 10.5}, [RESERVED]),
+    "the log had been told": ([RESERVED], {CREATED: 9.5}, []),
+    "it was asked for afterwards": ([_reserve("a", 12)], {}, []),
+    "it is confirmed": ([RESERVED, _confirm("a", 9)], {}, []),
+    "an extension": ([RESERVED, EXTENDED], {CREATED: 9}, [EXTENDED]),
+    "a release": ([RESERVED, RELEASED], {CREATED: 9}, [RELEASED]),
+    "a refusal": ([_call("release", "a", 8, 404)], {}, []),
+}
+
+
+@pytest.mark.parametrize("history", VOID)
+def test_void_is_what_redis_alone_knew_when_it_was_lost(history: str) -> None:
+    calls, told, expected = VOID[history]
+    assert promises.void(Record(calls), [LOSS], told) == expected
+    left = promises.without(Record(calls), expected)
+    assert [call.status for call in left.calls] == [NO_ANSWER if call in expected else call.status for call in calls]

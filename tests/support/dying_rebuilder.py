@@ -1,0 +1,38 @@
+"""`python -m tests.support.dying_rebuilder SHARD LINE before|after`: rebuilds a shard, and dies at that line of it."""
+
+import os
+import signal
+import sys
+from typing import Any, Final
+
+from app.settings import Settings
+from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
+from app.stores.recorder import PostgresRecorder
+from app.wiring import build_worker
+
+LINES: Final[dict[str, type]] = {
+    "freeze": RedisRebuilding,
+    "survivors": RedisRebuilding,
+    "record": PostgresRecorder,
+    "shard_image": PostgresRebuilding,
+    "install": RedisRebuilding,
+    "flip": RedisRebuilding,
+}
+
+
+def main(shard: str, line: str, when: str) -> None:
+    call = getattr(LINES[line], line)
+
+    def dies(*arguments: Any) -> None:
+        if when == "after":
+            call(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(LINES[line], line, dies)
+    wiring = build_worker(Settings.from_environment())
+    wiring.start()
+    wiring.rebuild()(int(shard))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
