@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psutil
 
+from bench import views
 from bench.client import Client
 from bench.growth import Grown
 from bench.measure import Row
@@ -115,6 +116,17 @@ def growth_table(grown: Sequence[Grown]) -> str:
         for g in grown
     ]
     return table(head, body)
+
+
+def view_table(costs: Sequence[views.Cost]) -> str:
+    head = ["", "by Flask, CPU µs", "past it, CPU µs", "ratio"]
+    return table(
+        head, [[c.verb, f"{c.flask_us:.1f}", f"{c.hot_us:.1f}", f"{c.flask_us / c.hot_us:.1f}"] for c in costs]
+    )
+
+
+def layer_table(layers: Sequence[views.Layer]) -> str:
+    return table(["of a reserve past Flask", "alone, CPU µs"], [[one.name, f"{one.cost_us:.1f}"] for one in layers])
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
