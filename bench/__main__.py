@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from bench import client, growth, report, requests, reserve, scripts, verbs, views
+from bench import client, confirm, growth, pipeline, report, requests, reserve, scripts, verbs, views
 from bench.lab import Lab
 from bench.measure import QUICK, WHOLE, Plan, Subject
 from bench.system import System
@@ -20,7 +20,7 @@ from dev.errors import DevError, Interrupted
 from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
-ON_A_SYSTEM: Final = ("reserve", "verbs")
+ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
 IN_A_PROCESS: Final = ("views",)
 
@@ -117,6 +117,12 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
             if "verbs" in wanted:
                 results["verbs"] = rows = verbs.run(system, plan, _say)
                 sections["verbs"] = report.closed_table(rows)
+            if "confirm" in wanted:
+                results["confirm"] = confirmed = confirm.run(system, plan, _say)
+                sections["confirm"] = report.confirm_table(confirmed)
+            if "pipeline" in wanted:
+                results["pipeline"] = carried = pipeline.run(system, plan, _say)
+                sections["pipeline"] = report.pipeline_table(carried)
     return results, sections
 
 
