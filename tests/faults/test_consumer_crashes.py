@@ -1,7 +1,7 @@
 """A worker that is killed with kill -9 at each line of its consumer: what Kafka has, Postgres gets, once."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,10 +40,10 @@ def sale(shop: Wiring) -> Sale:
 
 @pytest.fixture
 def start(session_directory: Path, database: str, redis_server: Redis, kafka: Kafka) -> Iterator[Start]:
-    """`start()`: an ordinary relay and consumer; `start("after")`: one that dies there."""
+    """`start()`: an ordinary relay and consumer; `start("after")`: one that dies there; `start(loops=["relay"])`."""
     started: list[Worker] = []
 
-    def start(dies: str | None = None) -> Worker:
+    def start(dies: str | None = None, loops: Sequence[str] = ("relay", "consumer")) -> Worker:
         environment = servers.environment(
             DATABASE_URL=database,
             REDIS_URL=redis_server.url,
@@ -52,7 +52,7 @@ def start(session_directory: Path, database: str, redis_server: Redis, kafka: Ka
             ADMIN_TOKEN="admin-token-of-the-tests",
             APP_ENV="development",
         )
-        where, loops = session_directory / f"consumer-{next(_numbers)}", ["relay", "consumer"]
+        where = session_directory / f"consumer-{next(_numbers)}"
         worker = DyingWorker(where, environment, [dies, *loops]) if dies else Worker(where, environment, loops)
         worker.start()
         started.append(worker)
@@ -141,6 +141,9 @@ def _without(contents: dict[str, list[tuple[str, ...]]], booking_id: str) -> dic
 
 def test_a_consumer_that_marks_first_loses_what_it_had_in_hand(sale: Sale, start: Start) -> None:
     expected = _everything_happens(sale)
+    relay = start(loops=["relay"])
+    until(lambda: not sale.shop.outbox.read(_shard(sale), 1), 60, "all of it is in the log, and nowhere else")
+    relay.stop()
     dying = start("offsets-first")
     until(lambda: not dying.running, 60, "it has died")
     start()

@@ -41,6 +41,7 @@ def _a_worker_dies(system: System, line: str) -> None:
     dying = DyingWorker(system.stack.directory / f"dying-{line}", system.stack.settings, [line, *loops])
     dying.start()
     until(lambda: not dying.running, 60, "it has died")
+    assert "Traceback" not in dying.log.read_text(), "it was not killed: it failed"
     dying.stop()
 
 

@@ -3,12 +3,18 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from typing import Any
 
+from kafka import TopicPartition
+
+from app.stores import recorder
 from app.stores.recorder import PostgresRecorder
 from dev.worker import Worker
 from worker import consumer
+
+_WITHIN_S = 0.5
 
 
 class DyingWorker(Worker):
@@ -34,24 +40,26 @@ def after_the_commit() -> None:
 
 
 def within_the_batch() -> None:
-    """Postgres has the beginnings of a batch, and not yet their ends."""
-    call: Callable[..., None] = PostgresRecorder._call
+    """Postgres is at it, and commits when nobody waits for its answer any more."""
+    record = PostgresRecorder.record
 
-    def dies(recorder: PostgresRecorder, *arguments: Any) -> None:
-        call(recorder, *arguments)
-        _die()
+    def dies(it: PostgresRecorder, entries: Sequence[Any]) -> None:
+        threading.Timer(_WITHIN_S, _die).start()
+        record(it, entries)
 
-    PostgresRecorder._call = dies  # type: ignore[method-assign]
+    recorder._RECORD += f", pg_sleep({3 * _WITHIN_S})"  # type: ignore[misc]
+    PostgresRecorder.record = dies  # type: ignore[method-assign]
 
 
 def with_offsets_first() -> None:
     """The control: a consumer that marks first what it is about to do."""
     work = consumer._Life._work
 
-    def marks_first(life: Any, partition: Any, records: Sequence[Any]) -> None:
-        life._uncommitted[partition] = records[-1].offset + 1
+    def marks_first(life: Any, records: Sequence[Any]) -> None:
+        for record in records:
+            life._uncommitted[TopicPartition(record.topic, record.partition)] = record.offset + 1
         life._commit()
-        work(life, partition, records)
+        work(life, records)
 
     def dies(recorder: PostgresRecorder, entries: Sequence[Any]) -> None:
         _die()
