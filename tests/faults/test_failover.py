@@ -11,6 +11,7 @@ from dev.proxy import Proxy
 from dev.redis import Redis
 from tests.support import forgetful
 from tests.support.amnesias import Amnesia
+from tests.support.buyers import until
 from tests.support.system import System, running
 from tests.support.trial import HEAD, trial
 
@@ -60,7 +61,7 @@ def test_a_stale_replica_is_promoted_and_later_the_old_master_comes_back_alive(s
     def the_master_hangs_is_replaced_and_comes_back(system: System, events: list[str]) -> None:
         two.pause()
         pair.line.lead_to(one.port)
-        forgetful.wait(lambda: not system.shop.closed_shards())  # on the new one
+        until(lambda: system.shop.health()["shards"] == "ok", 40, "the new one is filled")
         two.resume()
         time.sleep(OLD_ALIVE_S)  # whoever is connected to the old one still asks it
 

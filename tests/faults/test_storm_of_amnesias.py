@@ -15,22 +15,23 @@ import pytest
 
 from dev.provider import Provider
 from tests.support import invariants, kafka_log, promises
-from tests.support.amnesias import FORGETS, Amnesia
+from tests.support.amnesias import FORGETS
 from tests.support.buyers import until
 from tests.support.promises import Loss
 from tests.support.seats import Clock, Sale
-from tests.support.storm import Customers, Fault, Faults
+from tests.support.storm import Customers
 from tests.support.system import System, running
 from tests.support.till import disagreements, states_left
 
 AMNESIAS = int(os.environ.get("AMNESIAS", "20"))
 INTERVAL_S, RATE = 14.5, 200
-SECONDS = AMNESIAS * INTERVAL_S + 10
+LONGEST_S = AMNESIAS * 60
+"""Of a machine that is busy with other things."""
 EVENTS, CAPACITY, BETWEEN, LIMIT, HOLD_SECONDS = 4, 500, (440, 560), 12, 12
 HEALED_WITHIN_S = 30
 CONFIRMED_AT_LEAST = 4_000 * AMNESIAS / 20
 PAYMENTS = {"decline-": 8, "timeout-then-succeed-": 3, "timeout-then-fail-": 3, "lose-answer-": 3, "card-": 83}
-pytestmark = pytest.mark.timeout(SECONDS + 400)
+pytestmark = pytest.mark.timeout(LONGEST_S + 400)
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +62,19 @@ def _payment(booking_id: str) -> str:
     return f"{kind}{booking_id}"
 
 
-def _fault(amnesia: Amnesia, system: System, events: list[str], losses: list[Loss]) -> Fault:
-    def strike(chance: random.Random) -> None:
+def _strike(system: System, seed: int, events: list[str]) -> list[Loss]:
+    """One amnesia after the other, each when the one before is over and its time has come."""
+    chance, begin, losses = random.Random(seed), time.monotonic(), list[Loss]()
+    for number in range(1, AMNESIAS + 1):
+        time.sleep(max(0.0, begin + number * INTERVAL_S - time.monotonic()))
+        amnesia = chance.choice(FORGETS)
+        print(f"{time.monotonic() - begin:6.1f} s  {amnesia.name}", flush=True)
         losses.append(amnesia(system, chance.sample(events, len(events))))
         time.sleep(chance.uniform(0, 3))
         for process in (system.stack.kafka, system.stack.worker):  # what was killed with it
             process.start()
         system.stack.kafka.wait_until_ready(60)
-
-    return Fault(f"{amnesia.died} ({amnesia.came_back})", "redis", strike)
+    return losses
 
 
 def test_a_storm_of_amnesias_costs_no_seat_and_no_booking_and_no_money(system: System, provider: Provider) -> None:
@@ -79,16 +84,17 @@ def test_a_storm_of_amnesias_costs_no_seat_and_no_booking_and_no_money(system: S
     terms = {"max_per_user": LIMIT, "hold_seconds": HOLD_SECONDS, "hold_seconds_max": 3 * HOLD_SECONDS}
     events = [box.open_event(CAPACITY, **terms) for _ in range(EVENTS)]
     customers = Customers(box.base_url, dict.fromkeys(events, CAPACITY), BETWEEN, RATE, seed, pays=_payment)
-    losses: list[Loss] = []
-    faults = Faults([_fault(each, system, events, losses) for each in FORGETS], seed, INTERVAL_S)
-    with ThreadPoolExecutor(2) as pool:
-        calls, strikes = pool.submit(customers.run, SECONDS), pool.submit(faults.run, AMNESIAS * INTERVAL_S)
-        strikes.result()
+    with ThreadPoolExecutor(1) as pool:
+        calls = pool.submit(customers.run, LONGEST_S)
+        try:
+            losses = _strike(system, seed, events)
+        finally:
+            customers.stop()
         healed = time.time()
         calls.result()
 
     until(system.agreed, max(5, healed + HEALED_WITHIN_S - time.time()), "drift 0")
-    print(f"drift 0 after {time.time() - healed:.1f} s; struck {faults.struck.total()}: {dict(faults.struck)}")
+    print(f"drift 0 after {time.time() - healed:.1f} s")
     for verb, outcomes in customers.outcomes().items():
         print(f"{verb:>9}: {dict(outcomes.most_common())}")
     sales = [Sale(system.shop, Clock(), event_id) for event_id in events]
@@ -101,7 +107,6 @@ def test_a_storm_of_amnesias_costs_no_seat_and_no_booking_and_no_money(system: S
         assert (seats["confirmed"], seats["held"], seats["available"]) == (seats["capacity"], 0, 0), seats
     until(system.all_told, 30, "everything is told")
     _judge(system, provider, customers, losses, sales)
-    assert faults.struck.total() == AMNESIAS
 
 
 def _judge(system: System, provider: Provider, customers: Customers, losses: list[Loss], sales: list[Sale]) -> None:

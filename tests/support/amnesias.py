@@ -15,6 +15,7 @@ import redis
 from app.domain.ids import shard_of_event
 from dev.redis import Redis
 from tests.support import forgetful
+from tests.support.buyers import until
 from tests.support.promises import Loss
 from tests.support.system import System
 
@@ -22,6 +23,7 @@ AWAY_SECONDS: Final = float(os.environ.get("AWAY_SECONDS", "20"))
 """For the one case in which Redis is gone for long. Five minutes: `AWAY_SECONDS=300`."""
 NOT_NOW_SECONDS: Final = 2.0
 LAST_SECONDS: Final = 1.0
+NOTICED_WITHIN_S: Final = 40.0
 SLACK_S: Final = 0.5
 """What a record's time may be before it was in the log."""
 
@@ -148,9 +150,7 @@ def _loading(system: System, events: list[str]) -> None:
         for number in range(2000):
             pipe.set(f"ballast:{number}", "x" * 1000)
         pipe.execute()
-    with _client(system) as client:
-        client.bgrewriteaof()  # or it would load all that has ever happened
-        forgetful.wait(lambda: not _is_rewriting(client))
+    forgetful.rewrite_file(server)
     server.kill()
     slow = Redis(server.directory, {"key-load-delay": "1000", "loading-process-events-interval-bytes": "1024"})
     slow.start()
@@ -159,22 +159,22 @@ def _loading(system: System, events: list[str]) -> None:
         client.delete(*(f"ballast:{number}" for number in range(2000)))
 
 
-def _is_rewriting(client: "redis.Redis[Any]") -> bool:
-    told = client.info("persistence")
-    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
-
-
 def _edited(command: str, key: str, *rest: str) -> Strike:
     """By hand, past every script; the event's first in the list."""
 
     def strike(system: System, events: list[str]) -> None:
         shop = system.shop
         shard = shard_of_event(events[0], len(shop.shards))
-        shop.epochs.refresh()
-        epoch = shop.epochs.of(shard)
-        with _client(system) as client:
-            client.execute_command(command, f"{{{shard:02}}}:{epoch}:{key.format(events[0])}", *rest)
-        forgetful.wait(lambda: shop.ledger.epochs()[shard] > epoch)  # it was noticed
+
+        def damaged() -> int:
+            """The epoch; 0 while there is nothing to be damaged."""
+            epoch = shop.ledger.epochs()[shard]
+            name = f"{{{shard:02}}}:{epoch}:{key.format(events[0])}"
+            with _client(system) as client:
+                return epoch if client.exists(name) and client.execute_command(command, name, *rest) else 0
+
+        epoch = until(damaged, NOTICED_WITHIN_S, "there is something to be damaged")
+        until(lambda: shop.ledger.epochs()[shard] > epoch, NOTICED_WITHIN_S, "it is noticed")
 
     return strike
 

@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -34,6 +35,17 @@ def restart_cut_off(server: Redis, at_byte: int) -> None:
     with _file(server).open("r+b") as file:
         file.truncate(at_byte)
     _start(server)
+
+
+def rewrite_file(server: Redis) -> None:
+    """Makes the file hold what is there, and not all that ever happened; it is then loaded key by key."""
+    with redis.Redis.from_url(server.url) as client:
+        client.bgrewriteaof()
+        wait(lambda: not _is_rewriting(client.info("persistence")))
+
+
+def _is_rewriting(told: Mapping[str, Any]) -> bool:
+    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
 
 
 def follow(replica: Redis, master: Redis) -> None:

@@ -70,21 +70,27 @@ class Customers:
         self._stop = threading.Event()
 
     def run(self, seconds: float) -> None:
-        """Calls for so long, and then until each is answered for certain."""
+        """Calls for so long, or until `stop`, and then until each is answered for certain."""
         begin, number = time.monotonic(), 0
         with ThreadPoolExecutor(CUSTOMERS) as pool:
             pending: set[Future[None]] = set()
-            while (due := begin + number / self.rate) < begin + seconds:
+            while (due := begin + number / self.rate) < begin + seconds and not self._stop.is_set():
                 number += 1
                 self._stop.wait(max(0.0, due - time.monotonic()))
                 pending = {each for each in pending if not self._failed(each)}
                 pending.add(pool.submit(self._attempt))
+            if self._stop.is_set():
+                pending = {each for each in pending if not each.cancel()}  # those that were to be sent late
             for _ in range(600):
                 if not (pending := {each for each in pending if not self._failed(each)}) and not self._again:
                     return
                 pending |= {pool.submit(self._attempt, attempt) for attempt in iter(self._due, None)}
                 time.sleep(0.1)
         raise AssertionError(f"{len(self._again)} calls are still not answered for certain: {self._again[:3]}")
+
+    def stop(self) -> None:
+        """No call is made but those that are not answered yet."""
+        self._stop.set()
 
     def outcomes(self) -> dict[str, Counter[int]]:
         """How often each verb was answered with each status."""
