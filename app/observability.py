@@ -64,13 +64,13 @@ class Events:
         self._logger = logging.getLogger(name)
         self._attributes = {level: {"_logger": self._logger, "_name": method} for level, method in _LEVELS.items()}
 
-    def tell(self, level: int, event: str, **known: Any) -> None:
-        """`level` is INFO or WARNING of `logging`."""
+    def tell(self, level: int, event: str, told: dict[str, Any]) -> None:
+        """`level` is INFO or WARNING of `logging`; `told` is ours from now on."""
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        told = {**known, "event": event, "level": _LEVELS[level], "logger": logger.name, "timestamp": at}
+        told.update(event=event, level=_LEVELS[level], logger=logger.name, timestamp=at)
         handlers = logger.root.handlers
         if len(handlers) == 1 and isinstance(handlers[0], _JsonLines) and not logger.handlers:
             handlers[0].write(told)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from bench import client, growth, report, requests, reserve, scripts, verbs
+from bench import client, confirm, growth, pipeline, report, requests, reserve, scripts, verbs, views
 from bench.lab import Lab
 from bench.measure import QUICK, WHOLE, Plan, Subject
 from bench.system import System
@@ -20,8 +20,9 @@ from dev.errors import DevError, Interrupted
 from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
-ON_A_SYSTEM: Final = ("reserve", "verbs")
+ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
+IN_A_PROCESS: Final = ("views",)
 
 
 def _say(line: str) -> None:
@@ -30,7 +31,7 @@ def _say(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    known = [*ON_A_SYSTEM, *IN_THE_LAB]
+    known = [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {', '.join(known)}; default: all")
     parser.add_argument("--quick", action="store_true", help="three short rounds: under two minutes for all")
     parser.add_argument("--rounds", type=int)
@@ -98,12 +99,16 @@ def _peers(arguments: argparse.Namespace) -> list[Subject]:
 
 def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
     """All figures, and the texts of the sections."""
-    plan, wanted = _plan(arguments), arguments.scenarios or [*ON_A_SYSTEM, *IN_THE_LAB]
+    plan, wanted = _plan(arguments), arguments.scenarios or [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
     results: dict[str, Any] = {"machine": report.machine(), "command": " ".join(["python -m bench", *sys.argv[1:]])}
     sections = {"machine": f"{results['machine']}. `{results['command']}`"}
     if set(wanted) & set(IN_THE_LAB):
         with Lab(DIRECTORY / "lab") as lab:
             _in_the_lab(lab, plan, wanted, results, sections)
+    if "views" in wanted:
+        _say("views")
+        results["views"], results["layers"] = costs, layers = views.run(plan, _say)
+        sections["views"] = f"{report.view_table(costs)}\n\n{report.layer_table(layers)}"
     if set(wanted) & set(ON_A_SYSTEM):
         with System(DIRECTORY / "system") as system:
             if "reserve" in wanted:
@@ -112,6 +117,12 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
             if "verbs" in wanted:
                 results["verbs"] = rows = verbs.run(system, plan, _say)
                 sections["verbs"] = report.closed_table(rows)
+            if "confirm" in wanted:
+                results["confirm"] = confirmed = confirm.run(system, plan, _say)
+                sections["confirm"] = report.confirm_table(confirmed)
+            if "pipeline" in wanted:
+                results["pipeline"] = carried = pipeline.run(system, plan, _say)
+                sections["pipeline"] = report.pipeline_table(carried)
     return results, sections
 
 

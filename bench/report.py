@@ -13,9 +13,12 @@ from typing import Any, Final
 
 import psutil
 
+from bench import views
 from bench.client import Client
+from bench.confirm import Confirmed
 from bench.growth import Grown
 from bench.measure import Row
+from bench.pipeline import Carried
 from bench.scripts import Cost
 from dev.process import ROOT
 
@@ -114,6 +117,40 @@ def growth_table(grown: Sequence[Grown]) -> str:
         [f"{g.zones:,}", f"{g.live:,}", f"{g.reserve_us:.1f}", f"{g.empty_us:.1f}", f"{g.bytes_each:.0f}"]
         for g in grown
     ]
+    return table(head, body)
+
+
+def view_table(costs: Sequence[views.Cost]) -> str:
+    head = ["", "by Flask, CPU µs", "past it, CPU µs", "ratio"]
+    return table(
+        head, [[c.verb, f"{c.flask_us:.1f}", f"{c.hot_us:.1f}", f"{c.flask_us / c.hot_us:.1f}"] for c in costs]
+    )
+
+
+def layer_table(layers: Sequence[views.Layer]) -> str:
+    return table(["of a reserve past Flask", "alone, CPU µs"], [[one.name, f"{one.cost_us:.1f}"] for one in layers])
+
+
+def confirm_table(rows: Sequence[Confirmed]) -> str:
+    head = ["", "zones", "confirms/s", "CPU µs/confirm", "web", "redis", "postgres", "p50 ms", "p99 ms"]
+    body = []
+    for row in rows:
+        parts = [f"{row.cpu_us[role]:.0f}" for role in ("web", "redis", "postgres")]
+        figures = [str(row.zones), f"{row.per_second:,.0f}", f"{sum(row.cpu_us.values()):.0f}"]
+        body.append([row.way, *figures, *parts, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}"])
+    return table(head, body)
+
+
+def pipeline_table(rows: Sequence[Carried]) -> str:
+    roles = ("redis", "postgres", "worker", "broker")
+    head = ["", "of each", "per second", "CPU µs each", *roles, "longest call, ms"]
+    body = []
+    for row in rows:
+        parts = [f"{row.cpu_us[role]:.1f}" for role in roles]
+        longest = "" if row.longest_ms is None else f"{row.longest_ms:.1f}"
+        body.append(
+            [row.step, f"{row.count:,}", f"{row.per_second:,.0f}", f"{sum(row.cpu_us.values()):.1f}", *parts, longest]
+        )
     return table(head, body)
 
 

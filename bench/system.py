@@ -69,12 +69,14 @@ class System:
             self.stack.down()
             raise
         self.redis = redis.Redis.from_url(self.stack.settings["REDIS_URL"], decode_responses=True)
+        self.raw = redis.Redis.from_url(self.stack.settings["REDIS_URL"])
         self.postgres = psycopg.connect(self.stack.settings["DATABASE_URL"], autocommit=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.postgres.close()
         self.redis.close()
+        self.raw.close()
         for web in self.webs.values():
             web.stop()
         self.stack.down()
@@ -105,16 +107,19 @@ class System:
     def _is_drained(self) -> bool:
         if self.postgres.execute("SELECT 1 FROM booking.outbox LIMIT 1").fetchone():
             return False
-        rows = self.postgres.execute("SELECT shard, epoch, highest_seq FROM booking.shards").fetchall()
-        for shard, epoch, highest in rows:
+        return not any(self.unrecorded())
+
+    def unrecorded(self) -> tuple[int, int]:
+        """Entries in the streams, and those that Postgres does not have: by the numbers that both stores know."""
+        waiting = missing = 0
+        for shard, epoch, highest in self.postgres.execute("SELECT shard, epoch, highest_seq FROM booking.shards"):
             key = f"{{{shard:02}}}:outbox"
-            if not self.redis.exists(key):
-                continue
-            told: Any = self.redis.xinfo_stream(key)
-            of, _, number = told["last-generated-id"].partition("-")
-            if told["length"] or (int(of) == epoch and int(number) > highest):
-                return False
-        return True
+            if self.raw.exists(key):
+                told: Any = self.raw.xinfo_stream(key)  # with an entry in it, which is no text
+                of, _, number = told["last-generated-id"].decode().partition("-")
+                waiting += told["length"]
+                missing += max(0, int(number) - highest) if int(of) == epoch else 0
+        return waiting, missing
 
     def ask(self, method: str, path: str, body: Any = None, user: str = "bench", base: str = "") -> tuple[int, Any]:
         """One request outside any measurement."""

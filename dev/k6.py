@@ -9,7 +9,7 @@ from dev import locks, steps
 from dev.errors import DevError
 
 VERSION = "v1.8.1"
-_BUILD_TIMEOUT_S = 900.0
+_BUILD_TIMEOUT_S = 1800.0  # three minutes on two idle cores
 
 
 def find(say: Callable[[str], None]) -> Path:

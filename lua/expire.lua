@@ -4,14 +4,14 @@
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] "<epoch> <run_id>"
 -- ARGV[2] now, ms; "" for Redis' own clock
--- ARGV[3] limit, reservations
+-- ARGV[3] limit, reservations; 500 at most
 -- ARGV[4] how long a pin, or a ceiling, may stand, ms
 --
 -- OK expired more(0|1) {pin ...} {{zone number} ...}: pins as confirm answers them, zones as "<event>/<zone>"
 -- SERVICE_UNAVAILABLE closed
 
 -- include: shard keys reservation outbox ending reclaim
-local limit, expired = tonumber(ARGV[3]), 0
+local limit, expired = math.min(tonumber(ARGV[3]), AT_ONCE), 0
 local PINS_LIMIT = 100
 
 for _, name in ipairs(call("ZRANGEBYSCORE", due_key, "-inf", now, "LIMIT", 0, limit)) do

@@ -90,7 +90,7 @@ class PlainWorker(DrainingWorker):
         try:
             return connection.serve(self._answer, self.timeout_ctx)
         except TimeoutError:
-            self.log.debug("Closing a connection: its client took too long.")
+            self.log.warning("Closing a connection that did not take its answer within %d s.", self.cfg.keepalive)
         except OSError as error:
             if error.errno not in _GONE:
                 self.log.exception("Socket error processing request.")

@@ -105,8 +105,9 @@ class Broker:
             delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
             max_block_ms=REQUEST_TIMEOUT_MS,
             max_request_size=DEAD_MAX_BYTES,
-            # One batch a shard is all that is ever in flight: nothing to gain from waiting for company.
-            linger_ms=0,
+            # Public events are a record each: without company each would wake the sender, and be a batch and a request.
+            linger_ms=5,
+            batch_size=128 * 1024,
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
@@ -49,7 +48,7 @@ def keyed(view: V) -> V:
     @wraps(view)
     def with_key(order: Order, **arguments: Any) -> Any:
         key = agreed(order.idempotency_key, *_in_headers())
-        return view(replace(order, idempotency_key=key), **arguments)
+        return view(order.under(key), **arguments)
 
     return cast(V, _documented(with_key))
 

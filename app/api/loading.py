@@ -50,6 +50,9 @@ def _directly(schema: Plain, otherwise: Callable[[Any], Any]) -> Callable[[Any],
     for name, field in fields.items():
         if field.load_default is not missing or field.dump_only or field.data_key or field.attribute:
             raise TypeError(f"{name} is not a plain field")
+    # `deserialize` is `_deserialize`, the method that a field overrides, between a look for null, which none of ours
+    # takes, and the validators.
+    judges = {name: field.deserialize if field.validators else field._deserialize for name, field in fields.items()}
     names = frozenset(fields)
     required = frozenset(name for name, field in fields.items() if field.required)
 
@@ -57,7 +60,7 @@ def _directly(schema: Plain, otherwise: Callable[[Any], Any]) -> Callable[[Any],
         if not isinstance(body, dict) or not required <= body.keys() <= names:
             return otherwise(body)
         try:
-            return schema.made({name: fields[name].deserialize(value, name, body) for name, value in body.items()})
+            return schema.made({name: judges[name](value, name, body) for name, value in body.items()})
         except ValidationError:
             return otherwise(body)
 

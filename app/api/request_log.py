@@ -66,21 +66,22 @@ def end(response: Response) -> Response:
 def ended(now: Asked, route: str, method: str, status: int, booking_id: str) -> None:
     """Measures and logs the request. `booking_id` is that of the path, as it came."""
     seconds = time.perf_counter() - now.began_at
-    code = str(now.refused.kind.code) if now.refused else None
     metrics.observe(route, method, status, seconds)
+    code = now.refused.kind.code if now.refused else None
     if route.endswith(_RESERVE) and method == "POST":
         metrics.observe_reserve(code or _kind_of_success(now))
-    known = (("code", code), ("booking_id", _booking_id(now, booking_id)))
-    log.tell(
-        logging.WARNING if status >= 500 else logging.INFO,
-        "request",
-        request_id=now.request_id,
-        method=method,
-        route=route,
-        status=status,
-        ms=round(seconds * 1000, 2),
-        **{name: value for name, value in known if value},
-    )
+    known = {
+        "request_id": now.request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+    }
+    if code:
+        known["code"] = code
+    if of := _booking_id(now, booking_id):
+        known["booking_id"] = of
+    log.tell(logging.WARNING if status >= 500 else logging.INFO, "request", known)
 
 
 def _kind_of_success(now: Asked) -> str:

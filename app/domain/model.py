@@ -22,6 +22,10 @@ class Order:
     """In ten-thousandths of the currency; None: the client names no price."""
     idempotency_key: str | None = None
 
+    def under(self, key: str | None) -> "Order":
+        """The same with this idempotency key."""
+        return Order(self.event_id, self.zone_id, self.quantity, self.seen_price, key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:

@@ -4,6 +4,19 @@
 -- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
 local ENDED_MS = 3600 * 1000
 
+-- Takes the hold off the user.
+local function drop_from_user(booking, r)
+  local user = user_key(r.event, r.user)
+  local known = call("HMGET", user, "held", "version")
+  local held = (tonumber(known[1]) or 0) - r.quantity
+  if held <= 0 and not known[2] then
+    call("DEL", user) -- nothing left to know of this user
+  else
+    call("HDEL", user, booking)
+    call("HSET", user, "held", held)
+  end
+end
+
 -- Takes the hold off the zone and the user, and the reservation out of every index.
 local function drop(booking, r)
   local zone = zone_name(r.event, r.zone)
@@ -12,11 +25,7 @@ local function drop(booking, r)
   if r.state == "pinned" then
     call("ZREM", pins_key, booking)
   end
-  local user = user_key(r.event, r.user)
-  call("HDEL", user, booking)
-  if call("HINCRBY", user, "held", -r.quantity) <= 0 and call("HEXISTS", user, "version") == 0 then
-    call("DEL", user) -- nothing left to know of this user
-  end
+  drop_from_user(booking, r)
 end
 
 -- Remembers how it ended; a TTL is only a broom for what has ended. Answers it packed.

@@ -81,8 +81,7 @@ def _statuses(sale: Sale) -> list[str]:
 
 
 def _arrives(sale: Sale, expected: list[str], seconds: float = 60) -> None:
-    shard = shard_of_event(sale.event_id, len(sale.shop.shards))
-    until(lambda: not sale.shop.outbox.read(shard, 1), seconds, "the outbox is empty")
+    until(lambda: not sale.shop.outbox.read(_shard(sale), 1), seconds, "the outbox is empty")
     until(lambda: _statuses(sale) == expected, seconds, f"recorded: {_statuses(sale)}")
 
 
@@ -98,7 +97,12 @@ def test_a_worker_that_is_killed_while_it_records_is_succeeded_by_one_that_repea
     worker.stop()
     once = tables.contents(database)
 
-    # And the whole log once more, from its first record on.
+    last = _the_whole_log_once_more(sale, start, kafka)
+    assert _without(tables.contents(database), last) == _without(once, last)
+
+
+def _the_whole_log_once_more(sale: Sale, start: Start, kafka: Kafka) -> str:
+    """From its first record on; answers the booking by which it is known that it was read to its end."""
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     admin.delete_groups([Topics().recorder, Topics().settler])
     admin.close()
@@ -106,7 +110,28 @@ def test_a_worker_that_is_killed_while_it_records_is_succeeded_by_one_that_repea
     last = sale.reserve("last").booking.booking_id
     until(lambda: sale.history(last), 60, "the log was read to its end")
     again.stop()
-    assert _without(tables.contents(database), last) == _without(once, last)
+    return last
+
+
+def test_the_whole_log_once_more_brings_no_purged_event_back(shop: Wiring, start: Start, kafka: Kafka) -> None:
+    sale = open_sale(shop, Clock(), capacity=100, event_id="sandbox:purged")
+    shard = shard_of_event(sale.event_id, len(shop.shards))
+    neighbour = next(s for s in (open_sale(shop, Clock()) for _ in range(1000)) if _shard(s) == shard)
+    expected = _everything_happens(sale)
+    worker = start()
+    _arrives(sale, expected)
+    until(lambda: not shop.ledger_outbox.read(1), 60, "all is told")
+    worker.stop()
+    assert shop.rebuild()(shard, [sale.event_id])
+    shop.epochs.refresh()
+    _the_whole_log_once_more(neighbour, start, kafka)
+    assert _statuses(sale) == []
+    assert not shop.dead_letters.latest(None, 10)
+    sale.refused("EVENT_NOT_FOUND", sale.reserve)
+
+
+def _shard(sale: Sale) -> int:
+    return shard_of_event(sale.event_id, len(sale.shop.shards))
 
 
 def _without(contents: dict[str, list[tuple[str, ...]]], booking_id: str) -> dict[str, list[tuple[str, ...]]]:

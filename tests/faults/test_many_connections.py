@@ -1,7 +1,7 @@
 """Connections that cost more than they bring: idle ones, heads and bodies that trickle in, answers that nobody reads.
 
-Each is closed in its time, holds little, and hinders nobody else. A real gunicorn with nothing behind it; figures are
-printed, for our worker and the stock one."""
+Each is closed in its time, holds little and hinders nobody else. Real gunicorns, most with nothing behind them; figures
+are printed, for our worker and the stock one."""
 
 import resource
 import selectors
@@ -15,9 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dev.gunicorn import Gunicorn
+from dev.redis import Redis
 from tests.support.controls import goes_red
 from tests.support.hello_web import HelloWeb, hello
 from tests.support.large_web import BYTES, LargeWeb, UnsweptWeb
+from tests.support.web import HEADERS, serving
 
 IDLE = 10_000
 TRICKLING = 1_000
@@ -37,7 +40,7 @@ def _files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def connect(web: HelloWeb) -> socket.socket:
+def connect(web: Gunicorn) -> socket.socket:
     host, port = web.bind.split(":")
     connection = socket.create_connection((host, int(port)), timeout=20)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -45,7 +48,7 @@ def connect(web: HelloWeb) -> socket.socket:
 
 
 @contextmanager
-def connections(web: HelloWeb, count: int) -> Iterator[list[socket.socket]]:
+def connections(web: Gunicorn, count: int) -> Iterator[list[socket.socket]]:
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -56,11 +59,11 @@ def connections(web: HelloWeb, count: int) -> Iterator[list[socket.socket]]:
             connection.close()
 
 
-def megabytes(web: HelloWeb) -> float:
+def megabytes(web: Gunicorn) -> float:
     return sum(psutil.Process(pid).memory_info().rss for pid in web.worker_pids()) / 1e6
 
 
-def cpu_seconds(web: HelloWeb) -> float:
+def cpu_seconds(web: Gunicorn) -> float:
     return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in web.worker_pids())
 
 
@@ -176,6 +179,34 @@ def test_a_thousand_heads_that_never_end_are_closed_in_their_time(session_direct
 def test_control_without_a_sweep_they_stay(session_directory: Path) -> None:
     with goes_red("1000 of 1000 are open after 14 s"):
         _heads_that_never_end(session_directory / "web-of-unswept", UnsweptWeb, "own")
+
+
+def test_a_thousand_bodies_that_trickle_in_are_refused_in_their_time(
+    session_directory: Path, database: str, redis_server: Redis
+) -> None:
+    """Their time is the application's, which is why it is Holdfast itself here."""
+    bound_s = 8
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "holdfast", **HEADERS}.items())
+    head = f"POST /bookings/reserve HTTP/1.1\r\n{fields}Content-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    directory = session_directory / "web-of-slow-bodies"
+    given = {"DATABASE_URL": database, "REDIS_URL": redis_server.url, "BODY_TIMEOUT_SECONDS": str(bound_s)}
+    with serving(directory, **given, WEB_CONCURRENCY="1") as web:
+        before, cpu = megabytes(web), cpu_seconds(web)
+        with connections(web, TRICKLING) as opened:
+            for connection in opened:
+                connection.sendall(head.encode())
+            held = megabytes(web) - before
+            since = time.monotonic()
+            assert web.status("/readyz") == 200
+            waited = time.monotonic() - since
+            closed = until_all_are_closed(opened, bound_s + 2 * _SLACK_S, trickle)
+        print(
+            f"own: {TRICKLING} bodies a byte a second hold {held * 1000 / TRICKLING:.1f} kB each, took "
+            f"{cpu_seconds(web) - cpu:.2f} s of a core in all, log lines included; another client waits "
+            f"{waited * 1000:.1f} ms; closed after {min(closed):.1f} to {max(closed):.1f} s"
+        )
+        assert held * 1000 / TRICKLING < 200
+        assert web.log.read_text().count("status=400") == TRICKLING
 
 
 def _answers_that_nobody_reads(directory: Path, kind: str) -> None:

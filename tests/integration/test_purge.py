@@ -13,26 +13,19 @@ import pytest
 from app.domain import idempotency
 from app.domain.errors import Unrecordable
 from app.domain.ids import shard_of_event
-from app.domain.model import Event, Learned, Seats, Zone
+from app.domain.model import Learned, Seats
 from app.domain.ports import Entry
 from app.wiring import Wiring
 from dev.redis import Redis
 from tests.support import servers
 from tests.support.controls import altered_function, altered_script, goes_red
-from tests.support.seats import PRICE_MINOR, Clock, Sale, reopen
+from tests.support.seats import Clock, Sale, open_sale, reopen
 
 _numbers = itertools.count(1)
 _OPERATOR = "operator_of_a_test"
 _TABLES = """
     SELECT table_name FROM information_schema.columns WHERE table_schema = 'booking' AND column_name = 'event_id'
 """
-
-
-def _open(shop: Wiring, clock: Clock, event_id: str) -> Sale:
-    shop.open_zone.event(Event(event_id=event_id, name=event_id, max_per_user=10))
-    zone = Zone(event_id=event_id, zone_id="A", name="A", capacity=10, price_minor=PRICE_MINOR, currency="THB")
-    shop.open_zone(zone)
-    return Sale(shop, clock, event_id)
 
 
 def _shard(sale: Sale) -> int:
@@ -42,7 +35,7 @@ def _shard(sale: Sale) -> int:
 @pytest.fixture
 def sale(shop: Wiring, clock: Clock) -> Iterator[Sale]:
     """A sandbox with one of everything; leaves its shop open."""
-    sale = _open(shop, clock, f"sandbox:purged-{next(_numbers)}")
+    sale = open_sale(shop, clock, event_id=f"sandbox:purged-{next(_numbers)}")
     shop.confirm("ann", sale.reserve("ann", 2).booking.booking_id, "card")
     shop.release("bob", sale.reserve("bob", 1).booking.booking_id)
     kept = sale.reserve("cy", 3, idempotency_key="k").booking.booking_id
@@ -55,7 +48,8 @@ def sale(shop: Wiring, clock: Clock) -> Iterator[Sale]:
 def neighbour(shop: Wiring, clock: Clock, sale: Sale) -> Sale:
     """A real event of the same shard."""
     ids = (f"gala-{next(_numbers)}" for _ in itertools.count())
-    other = _open(shop, clock, next(i for i in ids if shard_of_event(i, len(shop.shards)) == _shard(sale)))
+    same = next(i for i in ids if shard_of_event(i, len(shop.shards)) == _shard(sale))
+    other = open_sale(shop, clock, event_id=same)
     shop.confirm("ann", other.reserve("ann", 2).booking.booking_id, None)
     other.reserve("bob", 1, idempotency_key="k")
     return other
@@ -161,7 +155,7 @@ def test_what_was_under_way_is_refused_and_leaves_nothing(sale: Sale) -> None:
 
 def test_its_id_is_not_given_out_again(sale: Sale, clock: Clock) -> None:
     _purge(sale)
-    sale.refused("EVENT_NOT_FOUND", _open, sale.shop, clock, sale.event_id)
+    sale.refused("EVENT_NOT_FOUND", open_sale, sale.shop, clock, event_id=sale.event_id)
 
 
 def test_what_is_no_sandbox_is_refused_and_stays(neighbour: Sale) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from app.background import Every
 from app.domain.errors import Refusal
 from app.wiring import Wiring
 from dev.provider import Provider
@@ -20,7 +19,7 @@ from tests.support.dying_till import DyingWeb, DyingWorker
 from tests.support.invariants import stores_agree
 from tests.support.seats import open_shop
 from tests.support.web import serving
-from tests.support.without_kafka import carry
+from tests.support.without_kafka import carrying
 
 BOUND_S: Final = 10
 POINTS: Final = ("pin", "intent", "capture", "commit", "refund")
@@ -152,12 +151,10 @@ def till(directory: Path, database: str, redis_url: str, **more: str) -> Iterato
         worker.start()
         payments = {"payments": "http", "payments_url": provider.url, "payment_timeout_ms": 500}
         shop = open_shop(database, redis_url, **payments)
-        courier = Every(0.3, lambda: carry(shop), "courier")
-        courier.start()
         try:
-            yield Till(shop, web, worker, provider, directory)
+            with carrying(shop):
+                yield Till(shop, web, worker, provider, directory)
         finally:
-            courier.stop()
             shop.close()
             worker.stop()
             provider.stop()

@@ -97,9 +97,9 @@ class Sale:
         )
 
 
-def open_sale(shop: Wiring, clock: Clock, capacity: int = 10, **terms: Any) -> Sale:
+def open_sale(shop: Wiring, clock: Clock, capacity: int = 10, event_id: str | None = None, **terms: Any) -> Sale:
     """A fresh event on sale, with one zone A."""
-    event_id = f"event-{next(_numbers)}"
+    event_id = event_id or f"event-{next(_numbers)}"
     shop.open_zone.event(Event(**{"event_id": event_id, "name": event_id, "hold_seconds": HOLD_SECONDS, **terms}))
     shop.open_zone(
         Zone(event_id=event_id, zone_id="A", name="A", capacity=capacity, price_minor=PRICE_MINOR, currency="THB")

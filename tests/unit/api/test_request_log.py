@@ -139,7 +139,7 @@ def test_a_line_is_the_same_with_and_without_a_record_of_logging() -> None:
         (ours,) = root.handlers
         ours.setStream(text := io.StringIO())
         root.handlers = [ours, *company]
-        Events("somebody").tell(logging.INFO, "told", whom="käthe \ud800", secret="hunter22", count=2)
+        Events("somebody").tell(logging.INFO, "told", {"whom": "käthe \ud800", "secret": "hunter22", "count": 2})
         lines.append(json.loads(text.getvalue()))
     root.handlers = others
     assert lines[0].pop("timestamp") <= lines[1].pop("timestamp")
