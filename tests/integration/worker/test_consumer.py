@@ -93,6 +93,29 @@ def test_poison_becomes_a_dead_letter_with_its_cause_and_its_partition_moves_on(
     assert recorder.poisoned == 5
 
 
+def test_partitions_share_a_transaction_and_poison_in_one_is_that_partitions_alone(
+    open_event: Callable[..., Sale], line: Line
+) -> None:
+    by_shard: dict[int, Sale] = {}
+    while len(by_shard) < 3:
+        sale = open_event()
+        by_shard.setdefault(shard_of(sale), sale)
+    records = []
+    for shard, sale in by_shard.items():
+        for user in ("ann", "bob"):
+            sale.reserve(user)
+        entries = [e for e in sale.shop.outbox.read(shard, 500) if e["event_id"] == sale.event_id]
+        records += [encode_log(line.topics.reservation_log, shard, [entry]) for entry in entries]
+    poisoned = next(iter(by_shard))
+    send(line, *records, raw(line, poisoned, b"not json"))
+    line.run("recorder", line.recorder().run)
+    for shard, sale in by_shard.items():
+        offset = 3 if shard == poisoned else 2
+        wait_until(lambda shard=shard, offset=offset: line.committed(shard) == offset)  # type: ignore[misc]
+        assert statuses(sale) == [("ann", "reserved"), ("bob", "reserved")]
+    assert [(shard, cause.partition(":")[0]) for shard, cause, _ in line.dead_letters()] == [(poisoned, "not JSON")]
+
+
 def test_poison_among_the_events_does_not_stop_the_settler(sale: Sale, line: Line) -> None:
     topic = line.topics.booking_events
     good = [("ce_specversion", b"1.0"), ("ce_type", b"shard.rebuilt")]
