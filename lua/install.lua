@@ -31,7 +31,7 @@ local function append(list, first, second)
 end
 
 -- What belongs to one key is written in one call: a chunk has many reservations of few zones.
-local EVENT, ZONE, USER, QUANTITY, DEADLINE, STATE, PINNED_AT, BOOKING = 1, 2, 3, 4, 8, 11, 13, 18
+local EVENT, ZONE, USER, QUANTITY, DEADLINE, STATE, PINNED_AT, DIGEST, BOOKING = 1, 2, 3, 4, 8, 11, 13, 17, 20
 local function install_reservations()
   local zones, users, at_rest = {}, {}, {}
   for _, r in ipairs(rows) do
@@ -41,6 +41,9 @@ local function install_reservations()
     local zone, user = group(zones, name), group(users, user_key(r[EVENT], r[USER]))
     zone.held, user.held = zone.held + quantity, user.held + quantity
     append(user.members, booking, deadline)
+    if r[DIGEST] ~= "" then
+      append(user.members, r[DIGEST], booking)
+    end
     append(at_rest, reservation_key(booking), cmsgpack.pack(r))
     if r[STATE] == "pinned" then
       call("ZADD", pins_key, r[PINNED_AT], booking)

@@ -44,6 +44,29 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local mine = user_key(event, user)
+local u = call("HMGET", mine, "held", "confirmed", digest)
+
+-- The first answer again, while the reservation lives; nil when the key may be used again.
+local function replayed(first)
+-- include: reservation
+  local r = load_live(first)
+  if not r then
+    return { "SERVICE_UNAVAILABLE", "closed" }
+  end
+  if now - r.reserved_at >= tonumber(ARGV[12]) then
+    return nil
+  end
+  if r.fingerprint ~= ARGV[11] then
+    return { "IDEMPOTENCY_KEY_REUSED" }
+  end
+  return { "REPLAYED", first, r.price, r.currency, r.reserved_at, r.promised, now }
+end
+
+local known = digest ~= "" and u[3] and replayed(u[3])
+if known then
+  return known
+end
 if head[3] then
   local fingerprint, first, price, currency, reserved_at, deadline = unpack(cmsgpack.unpack(head[3]))
   if now - reserved_at < tonumber(ARGV[12]) then
@@ -55,7 +78,7 @@ if head[3] then
 end
 
 local name = zone_name(event, ARGV[5])
-local zone, mine = zone_key(name), user_key(event, user)
+local zone = zone_key(name)
 local z = call(
   "HMGET", zone, "version", "capacity", "confirmed", "held", "price", "currency", "digits", "opens", "closes",
   "hold_ms", "hold_max_ms", "per_user", "per_reservation", "due", "ceiling"
@@ -83,6 +106,7 @@ local function short_of_seats()
     note_earliest(name)
     held = tonumber(call("HGET", zone, "held")) or 0
     due = tonumber(call("HGET", zone, "due"))
+    u = call("HMGET", mine, "held", "confirmed")
   end
   local available = capacity - confirmed - held
   if available < quantity then
@@ -92,7 +116,6 @@ local function short_of_seats()
 end
 
 local function taken_by_user()
-  local u = call("HMGET", mine, "held", "confirmed")
   local user_held = tonumber(u[1]) or 0
   return user_held + (tonumber(u[2]) or 0), user_held
 end
@@ -111,6 +134,7 @@ local function end_users_due()
     end
   end
   held = tonumber(call("HGET", zone, "held")) or 0
+  u = call("HMGET", mine, "held", "confirmed")
 end
 
 if not z[1] then
@@ -148,9 +172,13 @@ end
 local deadline = now + tonumber(z[10])
 local packed = cmsgpack.pack({
   event, ARGV[5], user, quantity, price, currency, now, deadline, now + tonumber(z[11]), 1,
-  "reserved", 0, 0, "", ARGV[10], ARGV[11], now,
+  "reserved", 0, 0, "", ARGV[10], ARGV[11], digest, deadline, now,
 })
-call("HSET", mine, "held", user_held + quantity, booking, deadline)
+if digest == "" then
+  call("HSET", mine, "held", user_held + quantity, booking, deadline)
+else
+  call("HSET", mine, "held", user_held + quantity, booking, deadline, digest, booking)
+end
 call("SET", reservation_key(booking), packed)
 call("ZADD", deadlines_key(name), deadline, booking .. ":" .. quantity)
 if not due or deadline < due then
@@ -158,10 +186,6 @@ if not due or deadline < due then
   call("ZADD", due_key, deadline, name)
 else
   call("HSET", zone, "held", held + quantity)
-end
-if digest ~= "" then
-  local record = cmsgpack.pack({ ARGV[11], booking, price, currency, now, deadline })
-  call("SET", idempotency_key(digest), record, "PX", ARGV[12])
 end
 call("XADD", outbox, epoch .. "-*", "created", booking .. packed)
 return { "OK", booking, price, currency, now, deadline, now }

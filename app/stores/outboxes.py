@@ -25,7 +25,7 @@ _AT_REST: Final = {
     "reserved_at_ms": 6,
     "deadline_ms": 7,
     "version": 9,
-    "at_ms": 16,
+    "at_ms": 18,
     "idempotency_key": 14,
     "fingerprint": 15,
 }

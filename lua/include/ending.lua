@@ -1,18 +1,34 @@
 -- The end of a live reservation: whoever removes it is the one who lowers `held`, in the same script (rule 3.5).
--- Expects: call, keys.lua, reservation.lua, outbox.lua.
+-- Expects: call, now, keys.lua, reservation.lua, outbox.lua.
 
 -- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
 local ENDED_MS = 3600 * 1000
 
+-- How long a key is kept, as Python tells reserve.
+local KEPT_MS = 24 * 3600 * 1000
+
+-- The first answer to the key outlives the reservation.
+local function keep_answer(booking, r)
+  local left = r.reserved_at + KEPT_MS - now
+  if left > 0 then
+    local record = cmsgpack.pack({ r.fingerprint, booking, r.price, r.currency, r.reserved_at, r.promised })
+    call("SET", idempotency_key(r.digest), record, "PX", left)
+  end
+end
+
 -- Takes the hold off the user.
 local function drop_from_user(booking, r)
   local user = user_key(r.event, r.user)
-  local known = call("HMGET", user, "held", "version")
+  local known = call("HMGET", user, "held", "version", r.digest)
   local held = (tonumber(known[1]) or 0) - r.quantity
+  local keyed = r.digest ~= "" and known[3] == booking -- after a day the key may be another's
+  if keyed then
+    keep_answer(booking, r)
+  end
   if held <= 0 and not known[2] then
     call("DEL", user) -- nothing left to know of this user
   else
-    call("HDEL", user, booking)
+    call("HDEL", user, booking, keyed and r.digest or booking)
     call("HSET", user, "held", held)
   end
 end

@@ -1,5 +1,6 @@
 -- Idempotency records: the first answer to a key, for 24 hours of the clock that decides (the TTL is only the broom).
--- Expects: call, now, keys.lua.
+-- That of a reserve is a field of the user's hash while the reservation lives (digest -> booking), and a key of its own
+-- from its end on; the others are keys of their own. Expects: call, now, keys.lua.
 
 -- The record under `digest` if it still counts, as {fingerprint, booking, price, currency, at, deadline}.
 local function remembered(digest, kept_ms)

@@ -22,7 +22,7 @@ local function deadlines_key(name) -- sorted set: "<booking>:<quantity>" -> dead
   return space .. "deadlines:" .. name
 end
 
-local function user_key(event, user) -- hash: held, confirmed, version; and each live reservation's deadline, ms
+local function user_key(event, user) -- hash: held, confirmed, version; live reservations: booking -> deadline, ms; digest -> booking
   return space .. "user:" .. event .. "/" .. user
 end
 

@@ -1,10 +1,11 @@
 -- A reservation at rest is one packed array: a hash would cost three times its memory.
 -- Expects: call, tag, keys.lua.
--- app/stores/outboxes.py reads the same order.
+-- app/stores/outboxes.py reads the same order. `digest` names the key that it was reserved under, "" if none; `promised` is
+-- the deadline of the first answer.
 local function pack(r)
   return cmsgpack.pack({
     r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.hold_until, r.version,
-    r.state, r.pin, r.pinned_at, r.payment, r.key, r.fingerprint, r.at,
+    r.state, r.pin, r.pinned_at, r.payment, r.key, r.fingerprint, r.digest, r.promised, r.at,
   })
 end
 
@@ -13,7 +14,7 @@ local function unpack_reservation(packed)
   return {
     event = v[1], zone = v[2], user = v[3], quantity = v[4], price = v[5], currency = v[6], reserved_at = v[7],
     deadline = v[8], hold_until = v[9], version = v[10], state = v[11], pin = v[12], pinned_at = v[13], payment = v[14],
-    key = v[15], fingerprint = v[16], at = v[17],
+    key = v[15], fingerprint = v[16], digest = v[17], promised = v[18], at = v[19],
   }
 end
 

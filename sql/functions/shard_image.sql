@@ -38,8 +38,10 @@ BEGIN
         CASE WHEN p.booking_id IS NULL THEN 'reserved' ELSE 'pinned' END,
         b.void_pin + CASE WHEN p.booking_id IS NULL THEN 0 ELSE 1 END,
         CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
-        coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(k.fingerprint, ''), to_ms(b.reserved_at),
-        b.booking_id
+        coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(k.fingerprint, ''),
+        CASE WHEN k.created_at > clock_timestamp() - interval '24 hours'
+            THEN idempotency_digest(k.event_id, k.user_id, k.verb, k.key) ELSE '' END,
+        coalesce((k.answer ->> 'deadline')::bigint, to_ms(b.deadline)), to_ms(b.reserved_at), b.booking_id
     )
     FROM bookings AS b
     JOIN events AS e USING (event_id)
@@ -57,6 +59,13 @@ BEGIN
         )
     )
     FROM events AS e JOIN idempotency_keys AS k USING (event_id)
-    WHERE e.shard = p_shard AND k.created_at > clock_timestamp() - interval '24 hours';
+    WHERE
+        e.shard = p_shard AND k.created_at > clock_timestamp() - interval '24 hours'
+        AND NOT EXISTS ( -- those came with their reservations
+            SELECT FROM bookings AS b
+            WHERE
+                b.booking_id = k.booking_id AND b.status = 'reserved'
+                AND k.verb = 'reserve' AND k.key = b.idempotency_key
+        );
 END
 $$;
