@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from bench import client, confirm, growth, pipeline, report, requests, reserve, scripts, verbs, views
+from bench import client, confirm, cycles, growth, pipeline, plots, report, requests, reserve, scripts, verbs, views
 from bench.lab import Lab
 from bench.measure import QUICK, WHOLE, Plan, Subject
 from bench.system import System
@@ -20,7 +20,7 @@ from dev.errors import DevError, Interrupted
 from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
-ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline")
+ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline", "cycles")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
 IN_A_PROCESS: Final = ("views",)
 
@@ -37,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each run")
     parser.add_argument("--connections", type=int, help="of the closed loop")
+    parser.add_argument("--cycles", type=int, default=1_000_000, help="of the scenario cycles")
     parser.add_argument("--write", action="store_true", help="docs/performance.md and its plots")
     parser.add_argument(
         "--variant",
@@ -80,6 +81,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return Plan(directory=DIRECTORY, say=_say, **values)
 
 
+def _all(quick: bool) -> list[str]:
+    """A million cycles are not for a quick look."""
+    every = [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
+    return [name for name in every if name != "cycles"] if quick else every
+
+
 def _variants(arguments: argparse.Namespace) -> Mapping[str, Mapping[str, str]]:
     named = [text.partition(":")[::2] for text in arguments.variant]
     return {**reserve.VARIANTS, **{name: dict(s.split("=", 1) for s in told.split(",")) for name, told in named}}
@@ -99,9 +106,10 @@ def _peers(arguments: argparse.Namespace) -> list[Subject]:
 
 def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
     """All figures, and the texts of the sections."""
-    plan, wanted = _plan(arguments), arguments.scenarios or [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
-    results: dict[str, Any] = {"machine": report.machine(), "command": " ".join(["python -m bench", *sys.argv[1:]])}
-    sections = {"machine": f"{results['machine']}. `{results['command']}`"}
+    plan, wanted = _plan(arguments), arguments.scenarios or _all(arguments.quick)
+    occasion = report.occasion(" ".join(["python -m bench", *sys.argv[1:]]))
+    results: dict[str, Any] = {"machine": report.machine(), "occasion": occasion}
+    sections: dict[str, str] = {}
     if set(wanted) & set(IN_THE_LAB):
         with Lab(DIRECTORY / "lab") as lab:
             _in_the_lab(lab, plan, wanted, results, sections)
@@ -123,7 +131,20 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
             if "pipeline" in wanted:
                 results["pipeline"] = carried = pipeline.run(system, plan, _say)
                 sections["pipeline"] = report.pipeline_table(carried)
-    return results, sections
+            if "cycles" in wanted:
+                _say("cycles")
+                results["cycles"] = held = cycles.run(system, plan, arguments.cycles, _say)
+                sections["cycles"] = report.cycles_table(held)
+    told = {name: f"{text}\n\n{occasion}" for name, text in sections.items()}
+    return results, {"machine": f"{results['machine']}.", **told}
+
+
+def _draw(results: Mapping[str, Any]) -> None:
+    if "reserve" in results:
+        plots.processor_time(results["reserve"], report.PLOTS / "reserve.png")
+        plots.latency(results["reserve"], report.PLOTS / "latency.png")
+    if "growth" in results:
+        plots.growth(results["growth"], report.PLOTS / "growth.png")
 
 
 def _in_the_lab(lab: Lab, plan: Plan, wanted: Sequence[str], results: dict[str, Any], sections: dict[str, str]) -> None:
@@ -157,6 +178,7 @@ def main() -> int:
     print(f"\n{report.keep(DIRECTORY, results)} has every figure")
     if arguments.write:
         report.write(sections)
+        _draw(results)
     return 0
 
 

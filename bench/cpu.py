@@ -24,9 +24,10 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> Seconds:
     return {role: max(0.0, now[role] - before.get(role, 0.0)) for role in now}
 
 
-def resident(roots: Roots) -> dict[str, int]:
-    """Role -> memory, bytes: proportional set size, so that what a server's processes share counts once."""
-    return {role: sum(_proportional(pid) for root in pids for pid in _tree(root)) for role, pids in roots.items()}
+def own_memory(roots: Roots) -> dict[str, int]:
+    """Role -> memory that is its processes' own, bytes: what they share with others counts in part, files and shared
+    buffers not at all."""
+    return {role: sum(_own(pid) for root in pids for pid in _tree(root)) for role, pids in roots.items()}
 
 
 def _of_tree(root: int) -> float:
@@ -50,10 +51,10 @@ def _ticks(pid: int) -> int:
     return sum(map(int, stat.rpartition(")")[2].split()[11:15]))
 
 
-def _proportional(pid: int) -> int:
+def _own(pid: int) -> int:
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass

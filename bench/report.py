@@ -16,6 +16,7 @@ import psutil
 from bench import views
 from bench.client import Client
 from bench.confirm import Confirmed
+from bench.cycles import Held
 from bench.growth import Grown
 from bench.measure import Row
 from bench.pipeline import Carried
@@ -28,7 +29,7 @@ _ROLES: Final = ("web", "redis", "postgres", "worker", "broker")
 
 
 def machine() -> str:
-    """What it ran on, in one paragraph."""
+    """What it ran on."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -37,12 +38,18 @@ def machine() -> str:
         ),
         platform.machine(),
     )
-    commit = _told("git", "-C", str(ROOT), "describe", "--always", "--dirty")
     return (
         f"{os.cpu_count()} cores ({model}), {psutil.virtual_memory().total / 2**30:.0f} GiB, "
-        f"Linux {platform.release()}, Python {platform.python_version()}, {_redis()}, "
-        f"commit `{commit}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; load of the machine over the last minute "
-        f"{os.getloadavg()[0]:.1f}"
+        f"Linux {platform.release()}, Python {platform.python_version()}, {_redis()}"
+    )
+
+
+def occasion(command: str) -> str:
+    """When, of what, how, and how busy the machine was."""
+    commit = _told("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    return (
+        f"Commit `{commit}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, `{command}`; the machine's load before it: "
+        f"{os.getloadavg()[0]:.1f}."
     )
 
 
@@ -109,6 +116,12 @@ def client_table(cost: Client) -> str:
     return table(
         head, [["redis-py's pool", f"{cost.pool_us:.1f}"], ["one connection for all", f"{cost.shared_us:.1f}"]]
     )
+
+
+def cycles_table(held: Sequence[Held]) -> str:
+    head = ["", "MiB after the first tenth", f"MiB after {held[0].cycles:,} cycles", "growth"]
+    body = [[h.role, f"{h.first / 2**20:.1f}", f"{h.last / 2**20:.1f}", f"{h.growth:+.1%}"] for h in held]
+    return table(head, body)
 
 
 def growth_table(grown: Sequence[Grown]) -> str:

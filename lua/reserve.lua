@@ -172,7 +172,7 @@ end
 local deadline = now + tonumber(z[10])
 local packed = cmsgpack.pack({
   event, ARGV[5], user, quantity, price, currency, now, deadline, now + tonumber(z[11]), 1,
-  "reserved", 0, 0, "", ARGV[10], ARGV[11], digest, deadline, now,
+  "reserved", 0, 0, "", ARGV[10], ARGV[11], digest, digest == "" and 0 or deadline, now,
 })
 if digest == "" then
   call("HSET", mine, "held", user_held + quantity, booking, deadline)

@@ -1,7 +1,7 @@
 -- A reservation at rest is one packed array: a hash would cost three times its memory.
 -- Expects: call, tag, keys.lua.
--- app/stores/outboxes.py reads the same order. `digest` names the key that it was reserved under, "" if none; `promised` is
--- the deadline of the first answer.
+-- app/stores/outboxes.py reads the same order. `digest` names the key that it was reserved under, and `promised` is the
+-- deadline that its first answer told; "" and 0 without a key.
 local function pack(r)
   return cmsgpack.pack({
     r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.hold_until, r.version,

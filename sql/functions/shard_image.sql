@@ -41,7 +41,7 @@ BEGIN
         coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(k.fingerprint, ''),
         CASE WHEN k.created_at > clock_timestamp() - interval '24 hours'
             THEN idempotency_digest(k.event_id, k.user_id, k.verb, k.key) ELSE '' END,
-        coalesce((k.answer ->> 'deadline')::bigint, to_ms(b.deadline)), to_ms(b.reserved_at), b.booking_id
+        coalesce((k.answer ->> 'deadline')::bigint, 0), to_ms(b.reserved_at), b.booking_id
     )
     FROM bookings AS b
     JOIN events AS e USING (event_id)

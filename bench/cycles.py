@@ -1,0 +1,77 @@
+"""An hour of steady load, compressed: reserved and left to expire, over and over. What every process holds at the end,
+beside what it held after the first tenth.
+
+What Redis keeps for a while after a reservation has ended (an hour, a day with its key) would be gone after the hour
+that is compressed here: it is removed before Redis is looked at. Postgres' shared buffers are a fixed allotment that
+fills: what counts is what its processes have of their own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench import cpu, requests, wrk
+from bench.measure import Plan
+from bench.requests import N
+from bench.reserve import PATH, order
+from bench.system import System
+
+_TENTHS: Final = 10
+_RUN_S: Final = 5.0
+_PATIENCE_S: Final = 600.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes of one role after a tenth of the cycles and after all of them."""
+
+    role: str
+    cycles: int
+    first: int
+    last: int
+
+    @property
+    def growth(self) -> float:
+        return self.last / self.first - 1
+
+
+def run(system: System, plan: Plan, cycles: int, say: Callable[[str], None]) -> list[Held]:
+    """Raises `RuntimeError` when what has expired does not come back."""
+    event = system.open_event(f"cycles-{time.time_ns()}", hold_seconds=1, hold_seconds_max=1)
+    request = requests.of("POST", PATH, {"X-User-ID": f"buyer-{N}"}, order(event))
+    roots = system.roots(system.stack.web, "redis", "postgres", "worker", "broker")
+    done = 0
+    first: dict[str, int] = {}
+    for tenth in range(1, _TENTHS + 1):
+        while done < cycles * tenth // _TENTHS:
+            ran = wrk.run(system.stack.base_url, request, plan.directory / "wrk", _RUN_S, plan.connections)
+            if ran.refused + ran.failed > ran.requests // 20:
+                raise RuntimeError(f"{ran.refused} refused, {ran.failed} without an answer")
+            done += ran.requests - ran.refused
+        _until_all_has_expired(system, event)
+        held = cpu.own_memory(roots) | {"redis": _of_redis(system)}
+        first = first or held
+        say(f"    {done:,} cycles: " + ", ".join(f"{role} {size / 2**20:.0f} MiB" for role, size in held.items()))
+    return [Held(role, done, first[role], held[role]) for role in held]
+
+
+def _until_all_has_expired(system: System, event: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while _held(system, event):
+        if time.monotonic() > deadline:
+            raise RuntimeError("what has expired does not come back")
+        time.sleep(0.2)
+    system.drain()
+
+
+def _held(system: System, event: str) -> int:
+    _, told = system.ask("GET", "/admin/inventory?event_id=" + event)
+    return sum(zone["redis"]["held"] for zone in told["data"])
+
+
+def _of_redis(system: System) -> int:
+    server: Any = system.redis
+    for key in server.scan_iter(match="{*}:*", count=1000):
+        if server.pttl(key) > 0:
+            server.unlink(key)
+    return int(server.info("memory")["used_memory"])
