@@ -11,7 +11,21 @@ from typing import Any, Final
 
 import psutil
 
-from bench import client, confirm, cycles, growth, pipeline, plots, report, requests, reserve, scripts, verbs, views
+from bench import (
+    client,
+    collector,
+    confirm,
+    cycles,
+    growth,
+    pipeline,
+    plots,
+    report,
+    requests,
+    reserve,
+    scripts,
+    verbs,
+    views,
+)
 from bench.lab import Lab
 from bench.measure import QUICK, WHOLE, Plan, Subject
 from bench.system import System
@@ -22,7 +36,7 @@ from dev.process import ROOT
 DIRECTORY: Final = ROOT / ".run" / "bench"
 ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline", "cycles")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
-IN_A_PROCESS: Final = ("views",)
+IN_A_PROCESS: Final = ("views", "collector")
 
 
 def _say(line: str) -> None:
@@ -117,6 +131,10 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
         _say("views")
         results["views"], results["layers"] = costs, layers = views.run(plan, _say)
         sections["views"] = f"{report.view_table(costs)}\n\n{report.layer_table(layers)}"
+    if "collector" in wanted:
+        _say("collector")
+        results["collector"] = pause = collector.run(plan, _say)
+        sections["collector"] = report.collector_table(pause)
     if set(wanted) & set(ON_A_SYSTEM):
         with System(DIRECTORY / "system") as system:
             if "reserve" in wanted:

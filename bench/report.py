@@ -15,6 +15,7 @@ import psutil
 
 from bench import views
 from bench.client import Client
+from bench.collector import Pause
 from bench.confirm import Confirmed
 from bench.cycles import Held
 from bench.growth import Grown
@@ -116,6 +117,12 @@ def client_table(cost: Client) -> str:
     return table(
         head, [["redis-py's pool", f"{cost.pool_us:.1f}"], ["one connection for all", f"{cost.shared_us:.1f}"]]
     )
+
+
+def collector_table(pause: Pause) -> str:
+    head = ["a full garbage collection of the web process", "objects", "ms"]
+    body = [["as loaded", f"{pause.objects:,}", f"{pause.before_ms:.1f}"], ["frozen", "", f"{pause.after_ms:.2f}"]]
+    return table(head, body)
 
 
 def cycles_table(held: Sequence[Held]) -> str:
