@@ -37,6 +37,7 @@ DIRECTORY: Final = ROOT / ".run" / "bench"
 ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline", "cycles")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
 IN_A_PROCESS: Final = ("views", "collector")
+IN_A_HURRY: Final = ("reserve", "client", "scripts")
 
 
 def _say(line: str) -> None:
@@ -47,7 +48,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     known = [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {', '.join(known)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="three short rounds: under two minutes for all")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="three short rounds; alone: {} in under two minutes".format(", ".join(IN_A_HURRY)),
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each run")
     parser.add_argument("--connections", type=int, help="of the closed loop")
@@ -96,9 +101,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _all(quick: bool) -> list[str]:
-    """A million cycles are not for a quick look."""
-    every = [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
-    return [name for name in every if name != "cycles"] if quick else every
+    return list(IN_A_HURRY) if quick else [*ON_A_SYSTEM, *IN_THE_LAB, *IN_A_PROCESS]
 
 
 def _variants(arguments: argparse.Namespace) -> Mapping[str, Mapping[str, str]]:

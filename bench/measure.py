@@ -23,7 +23,7 @@ class Plan:
     say: Callable[[str], None] = print
 
 
-QUICK = {"rounds": 3, "seconds": 2.0, "open_seconds": 2.0, "connections": 64}
+QUICK = {"rounds": 3, "seconds": 1.0, "open_seconds": 1.5, "connections": 64}
 WHOLE = {"rounds": 5, "seconds": 8.0, "open_seconds": 8.0, "connections": 64}
 
 
