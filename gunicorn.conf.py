@@ -40,8 +40,8 @@ timeout = 30
 # Seconds from SIGTERM until a worker is killed: the longest DRAIN_SECONDS and then the longest request. A worker ends
 # by itself as soon as nothing is in flight.
 graceful_timeout = 75
-# Seconds that an idle connection is kept, and within which a request's head must arrive: longer than the 60 s of common
-# load balancers, so that it is they who close.
+# Seconds that an idle connection is kept, within which a request's head must arrive, and (own worker) its answer be
+# taken: longer than the 60 s of common load balancers, so that it is they who close.
 keepalive = 75
 # Bytes and fields of a request's head. A token of 4 KiB fits; more is an attack.
 limit_request_line = 4094
