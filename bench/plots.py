@@ -54,7 +54,8 @@ def _axes(height: float) -> tuple[Any, Any]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(figsize=(9, height))
+    figure, axes = pyplot.subplots(figsize=(9, height))
+    return figure, axes
 
 
 def _save(figure: Any, path: Path) -> None:
