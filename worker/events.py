@@ -23,6 +23,11 @@ LOG_VERSION: Final = 1
 REPLAYED: Final = "dead_letter.replayed"
 PAYMENT_EVENTS: Final = ("payment.succeeded", "payment.failed")
 SOURCE: Final = "/holdfast"
+_OF_ALL_EVENTS: Final = (
+    ("ce_specversion", b"1.0"),
+    ("ce_source", SOURCE.encode()),
+    ("content-type", b"application/json"),
+)
 _SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 
@@ -111,18 +116,15 @@ def check_entry(entry: Any) -> str | None:
 def encode_event(topic: str, row: OutboxRow) -> Message:
     """CloudEvents 1.0, binary mode: attributes are headers, the data is the value."""
     at = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": row.event_id,
-        "ce_source": SOURCE,
-        "ce_type": row.type,
-        "ce_subject": row.key,
-        "ce_time": at,
-        "content-type": "application/json",
-    }
-    return Message(
-        topic, row.key.encode(), _json(row.data), headers=tuple((name, text.encode()) for name, text in headers.items())
+    key = row.key.encode()
+    headers = (
+        *_OF_ALL_EVENTS,
+        ("ce_id", row.event_id.encode()),
+        ("ce_type", row.type.encode()),
+        ("ce_subject", key),
+        ("ce_time", at.encode()),
     )
+    return Message(topic, key, _json(row.data), headers=headers)
 
 
 def encode_replay(topics: Collection[str], row: OutboxRow) -> Message | None:

@@ -35,8 +35,5 @@ class Expire:
             shard,
             [d.booking_id for d in decided if d.outcome == "CONFIRMED"],
             {d.booking_id: d.booking.status for d in decided if d.outcome == "ENDED" and d.booking},
-            Learned(
-                tuple(fact for d in decided for fact in d.learned.zones),
-                tuple(fact for d in decided for fact in d.learned.users),
-            ),
+            Learned.newest(d.learned for d in decided),
         )
