@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dev.redis import Redis
-from tests.support.crash_table import Till, assert_money_and_tickets_agree, cells, play, shown, till
+from tests.support.crash_table import POINTS, Till, assert_money_and_tickets_agree, cells, play, shown, till
 
-pytestmark = pytest.mark.timeout(1_500)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,11 @@ def office(session_directory: Path, database: str, redis_server: Redis) -> Itera
 
 
 @pytest.mark.parametrize("victim", ["web", "worker"])
-def test_money_and_tickets_agree_whatever_the_provider_does_and_whoever_is_killed(office: Till, victim: str) -> None:
+@pytest.mark.parametrize("point", POINTS)
+def test_money_and_tickets_agree_whatever_the_provider_does_and_whoever_is_killed(
+    office: Till, victim: str, point: str
+) -> None:
     began = time.monotonic()
-    ended = play(office, cells(victim))
+    ended = play(office, cells(victim, point))
     print(f"\n{shown(ended, began)}")
     assert_money_and_tickets_agree(ended)

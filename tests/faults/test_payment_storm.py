@@ -46,7 +46,7 @@ SHARES = {
     "timeout-then-fail": 50,
     "hang": 30,
 }
-KILLS = 3
+KILLS, GOSSIPS = 3, 6
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, ok").decode()
 DEFINITE = (200, 202, 402, 404)
 UNDECIDED = """
@@ -109,13 +109,15 @@ class Gossip:
     over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Gossip":
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(GOSSIPS)]
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
-        self._thread.join(timeout=10)
+        for thread in self._threads:
+            thread.join(timeout=10)
 
     def _run(self) -> None:
         with connecting_each_time(self.hall.web.base_url, 5) as http:
