@@ -10,6 +10,7 @@ so a flood of others pushes nothing out.
 """
 
 import time
+from collections import OrderedDict
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Verified:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._known: dict[bytes, _Known] = {}
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     def get(self, token: str) -> Claims | None:
         """The claims of `token` if it was verified, and its time has begun and not ended."""
@@ -40,8 +41,8 @@ class Verified:
             return
         digest = _digest(token)
         self._known.pop(digest, None)  # verified anew: among the youngest
-        while len(self._known) >= self._limit:
-            del self._known[next(iter(self._known))]
+        if len(self._known) >= self._limit:
+            self._known.popitem(last=False)
         self._known[digest] = _Known(claims, int(claims.get("nbf", 0)), int(claims["exp"]))
 
 
