@@ -15,6 +15,7 @@ from bench import (
     client,
     collector,
     confirm,
+    cpu,
     cycles,
     growth,
     pipeline,
@@ -141,8 +142,11 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
     if set(wanted) & set(ON_A_SYSTEM):
         with System(DIRECTORY / "system") as system:
             if "reserve" in wanted:
+                results["idle"] = idle = cpu.idle(system.roots(system.stack.web, *reserve.ROLES))
                 results["reserve"] = rows = reserve.run(system, plan, _variants(arguments), _peers(arguments), _say)
-                sections["reserve"] = f"{report.closed_table(rows)}\n\n{report.open_table(rows)}"
+                sections["reserve"] = "\n\n".join(
+                    [report.closed_table(rows), report.idle_line(idle), report.open_table(rows)]
+                )
             if "verbs" in wanted:
                 results["verbs"] = rows = verbs.run(system, plan, _say)
                 sections["verbs"] = report.closed_table(rows)

@@ -1,6 +1,7 @@
 """Processor time of processes, from /proc: what a request costs is told by it, whatever else the machine does."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,13 @@ def used(roots: Roots) -> Seconds:
 def since(before: Mapping[str, float], now: Mapping[str, float]) -> Seconds:
     """What was used between the two."""
     return {role: max(0.0, now[role] - before.get(role, 0.0)) for role in now}
+
+
+def idle(roots: Roots, seconds: float = 2.0) -> dict[str, float]:
+    """Role -> ms of processor time in a second with nothing to do: at low rates a part of what a request costs."""
+    before = used(roots)
+    time.sleep(seconds)
+    return {role: spent * 1e3 / seconds for role, spent in since(before, used(roots)).items()}
 
 
 def own_memory(roots: Roots) -> dict[str, int]:

@@ -40,7 +40,7 @@ class Lab:
     def __enter__(self) -> "Lab":
         self._server.start()
         self._server.wait_until_ready()
-        self.redis: Any = redis.Redis.from_url(self._server.url, decode_responses=True)
+        self.redis: Any = redis.Redis.from_url(self._server.url, decode_responses=True, socket_timeout=60)
         self.empty()
         return self
 

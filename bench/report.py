@@ -84,6 +84,11 @@ def closed_table(rows: Sequence[Row]) -> str:
     return table(head, body)
 
 
+def idle_line(idle: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{role} {ms:.0f}" for role, ms in idle.items())
+    return f"With nothing to do they take, ms in a second: {parts}. At 1,000 requests a second that is as many µs each."
+
+
 def open_table(rows: Sequence[Row]) -> str:
     """Open loop: latency at fixed rates, counted from the moment each request was due."""
     head = [

@@ -20,7 +20,7 @@ VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
 _SHARES: Final = (0.5, 0.8)
 _NAIVE: Final = "naive variant"
-_ALL: Final = ("redis", "postgres", "worker", "broker")
+ROLES: Final = ("redis", "postgres", "worker", "broker")
 
 
 def order(event: str) -> dict[str, object]:
@@ -48,7 +48,7 @@ def subjects(system: System, variants: Mapping[str, Mapping[str, str]], peers: S
         web = system.stack.web if not changed else system.web(name, changed)
         jwt_mode = changed.get("AUTH_MODE") == "jwt"
         request = by_token(event, system.stack.settings["JWT_SECRET"]) if jwt_mode else reserving(event)
-        found.append(Subject(name, web.base_url, request, system.roots(web, *_ALL), settle=system.drain))
+        found.append(Subject(name, web.base_url, request, system.roots(web, *ROLES), settle=system.drain))
     return [*found, _naive(system, event), *peers]
 
 

@@ -26,14 +26,14 @@ class Cost:
         return self.cost_us / self.empty_us
 
 
-_QUIET_CALLS: Final = 20_000
+_CALLS: Final = 10_000
 
 
 def run(lab: Lab, plan: Plan, say: Callable[[str], None]) -> list[Cost]:
     """reserve by redis-benchmark, then every hot script in a pipeline."""
     lab.empty()
     lab.open_zones(["A"])
-    calls = _QUIET_CALLS if plan.rounds < 5 else 5 * _QUIET_CALLS
+    calls = _CALLS if plan.rounds < 5 else 2 * _CALLS
     costs = [_by_benchmark(lab, plan.rounds, calls)]
     for name, expects, make in _life(lab):
         costs.append(_by_pipeline(lab, plan.rounds, calls // 4, name, expects, make))
