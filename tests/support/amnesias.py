@@ -33,13 +33,12 @@ Strike = Callable[[System, list[str]], None]
 
 @dataclass(frozen=True)
 class Amnesia:
-    """One way to forget. `loses`: Redis may come back with less than it knew; `takes_s`: about so many seconds."""
+    """One way to forget. `loses`: Redis may come back with less than it knew."""
 
     died: str
     came_back: str
     strike: Strike
     loses: bool = True
-    takes_s: float = 4
 
     @property
     def name(self) -> str:
@@ -197,5 +196,5 @@ NOT_NOW: Final = (
     Amnesia("OOM for 2 s", "as it was", _full, loses=False),
     Amnesia("BUSY for 2 s", "as it was", _busy, loses=False),
     Amnesia("kill -9, LOADING for seconds", "with what was in its file", _loading),
-    Amnesia(f"gone for {AWAY_SECONDS:.0f} s", "with what was in its file", _gone, takes_s=AWAY_SECONDS),
+    Amnesia(f"gone for {AWAY_SECONDS:.0f} s", "with what was in its file", _gone),
 )
