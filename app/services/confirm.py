@@ -113,7 +113,7 @@ def _total(booking: Booking) -> int:
 
 
 def _refusal(decision: Decision) -> Refusal:
-    if decision.outcome == "PAYMENT_DECLINED":
+    if decision.outcome in ("PAYMENT_DECLINED", "VOIDED"):  # or just now, in another call with the same card
         return refusal("PAYMENT_DECLINED", decision.reason)
     if decision.outcome == "RESERVATION_NOT_FOUND":
         return refusal("RESERVATION_NOT_FOUND", reason=decision.reason)

@@ -78,6 +78,17 @@ def test_the_same_card_again_is_another_attempt_with_a_key_of_its_own(sale: Sale
     assert sale.seats() == FREE
 
 
+def test_a_card_that_is_declined_in_another_call_meanwhile_is_declined_in_this_one(sale: Sale) -> None:
+    booking_id = _reserved(sale)
+    pin = sale.shop.reservations.confirm(booking_id, "ann", "decline-1")
+    assert sale.shop.payments.open_payment(pin, 60_000).payment
+    with sale.shop.postgres.session(5) as connection:  # its pins are void, and the next one is before we have it
+        connection.execute("RESET ROLE")
+        connection.execute("UPDATE booking.payments SET state = 'declined' WHERE booking_id = %s", [booking_id])
+        connection.execute("UPDATE booking.bookings SET void_pin = 9 WHERE booking_id = %s", [booking_id])
+    sale.refused("PAYMENT_DECLINED", sale.shop.confirm, "ann", booking_id, "decline-1")
+
+
 def test_a_declined_payment_after_the_deadline_ends_the_reservation(sale: Sale) -> None:
     booking_id = _reserved(sale)
     sale.shop.confirm("ann", booking_id, "timeout-then-fail-1")
