@@ -191,6 +191,8 @@ class Play:
                 assert answer.status == 0, f"{cell}: nobody died: {answer}"
             else:
                 self._leave_an_intent()
+        if self.what.sold_meanwhile and cell.point == "refund":
+            self.sell_the_rest()  # before there is anything to refund
         till.died(cell.victim)
         if cell.victim == "worker":
             # The next death would come as soon as it claims again, and with it all that the last ones have left.
@@ -298,7 +300,7 @@ def play(till: Till, table: Sequence[Cell]) -> list[Ended]:
             except AssertionError as error:
                 wrong[each.cell] = str(error)
                 continue
-            if each.what.sold_meanwhile:
+            if each.what.sold_meanwhile and each.cell.point != "refund":
                 rivals[each.cell] = pool.submit(each.sell_the_rest)
     return [_settled(each, rivals.get(each.cell), wrong.get(each.cell)) for each in plays]
 
