@@ -1,7 +1,7 @@
 """Confirms of one hot zone and of a thousand: those that come together share a call, or each has its own.
 
-In a process of its own with greenlets, as the web process is, without HTTP: `python -m bench.confirm` is that process.
-Each confirm is durable before it is answered.
+In a process of its own with greenlets, as the web process is, without HTTP. Each confirm is durable before it is
+answered.
 """
 
 import json
@@ -26,6 +26,7 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
 }
 _EVENTS: Final = 50
 """The thousand zones are of so many events: all shards have some."""
+_CHILD: Final = "from gevent import monkey; monkey.patch_all(); from bench import confirm; confirm.serve()"
 _PATIENCE_MS: Final = 20_000
 """Of the stores: what is slow is measured, not refused."""
 
@@ -83,7 +84,7 @@ class _Child:
         stack = system.stack
         self._roots = {"redis": [stack.redis.pid or 0], "postgres": [stack.postgres.pid or 0]}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.confirm"],
+            [sys.executable, "-c", _CHILD],
             cwd=ROOT,
             env=dict(stack.settings),
             stdin=subprocess.PIPE,
@@ -111,7 +112,7 @@ class _Child:
         return Confirmed(**json.loads(line))
 
 
-def _serve() -> None:
+def serve() -> None:
     """The child: a wiring for each way, and a line of figures for each line that tells what to confirm."""
     from app.settings import Settings
     from app.wiring import Wiring, build
@@ -166,10 +167,3 @@ def _confirm(shop: Any, told: dict[str, Any]) -> dict[str, Any]:
         "p50_ms": waits[len(waits) // 2] * 1000,
         "p99_ms": waits[len(waits) * 99 // 100] * 1000,
     }
-
-
-if __name__ == "__main__":
-    from gevent import monkey
-
-    monkey.patch_all()
-    _serve()
