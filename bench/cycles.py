@@ -15,6 +15,7 @@ from bench.measure import Plan
 from bench.requests import N
 from bench.reserve import PATH, order
 from bench.system import System
+from dev import interruption
 
 _TENTHS: Final = 10
 _RUN_S: Final = 5.0
@@ -60,7 +61,7 @@ def _until_all_has_expired(system: System, event: str) -> None:
     while _held(system, event):
         if time.monotonic() > deadline:
             raise RuntimeError("what has expired does not come back")
-        time.sleep(0.2)
+        interruption.sleep(0.2)
     system.drain()
 
 
@@ -71,7 +72,15 @@ def _held(system: System, event: str) -> int:
 
 def _of_redis(system: System) -> int:
     server: Any = system.redis
-    for key in server.scan_iter(match="{*}:*", count=1000):
-        if server.pttl(key) > 0:
-            server.unlink(key)
-    return int(server.info("memory")["used_memory"])
+    cursor = "0"
+    while True:
+        interruption.sleep(0)
+        cursor, found = server.execute_command("SCAN", cursor, "MATCH", "{*}:*", "COUNT", 2000)
+        pipe = server.pipeline(transaction=False)
+        for key in found:
+            pipe.pttl(key)
+        kept = [key for key, left in zip(found, pipe.execute(), strict=True) if left > 0]
+        if kept:
+            server.unlink(*kept)
+        if str(cursor) == "0":
+            return int(server.info("memory")["used_memory"])

@@ -17,6 +17,7 @@ import redis
 
 from app.domain import idempotency, ids
 from app.stores.scripts import names, script
+from dev import interruption
 from dev.redis import Redis
 
 EMPTY: Final = 'return {"OK"}'
@@ -130,6 +131,7 @@ class Lab:
         reader, count = hiredis.Reader(encoding="utf-8"), 0
         with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as server:
             before = self._used()
+            interruption.sleep(0)
             for flush in _chunks([_pack(tuple(words)) for words in calls], _PER_FLUSH):
                 server.sendall(b"".join(flush))
                 for _ in flush:

@@ -9,6 +9,7 @@ from bench import cpu, openloop, wrk
 from bench.cpu import Roots
 from bench.openloop import Open
 from bench.requests import Request
+from dev import interruption
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Row:
 
 def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float = 2_000) -> Sample:
     """One run of the closed loop. Raises `RuntimeError` when the answers are not those expected."""
+    interruption.sleep(0)  # Ctrl-C ends it here
     request = subject.renew(int(most_per_second * seconds * 1.5)) if subject.renew else subject.request
     before = cpu.used(subject.roots)
     ran = wrk.run(subject.url, request, plan.directory / "wrk", seconds, plan.connections)

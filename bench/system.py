@@ -15,6 +15,7 @@ import psycopg
 import redis
 
 from bench.cpu import Roots
+from dev import interruption
 from dev import settings as dev_settings
 from dev.gunicorn import Gunicorn
 from dev.stack import Stack
@@ -63,6 +64,7 @@ class System:
         self.stack = Stack(self.directory, {**given, **SETTINGS, **self.settings})
 
     def __enter__(self) -> "System":
+        self._erase()
         try:
             self.stack.up()
         except BaseException:
@@ -80,6 +82,12 @@ class System:
         for web in self.webs.values():
             web.stop()
         self.stack.down()
+
+    def _erase(self) -> None:
+        """Each run begins with nothing: what the last one has left would expire, and be recorded, during this one."""
+        self.stack.down()
+        for process in self.stack.processes:
+            process.erase()
 
     def web(self, name: str, changed: Mapping[str, str], arguments: Sequence[str] = ()) -> Web:
         """Starts one more web process on the same stores, with these settings changed."""
@@ -102,7 +110,7 @@ class System:
         while not self._is_drained():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the worker did not record within {_DRAIN_S:g} s what was promised")
-            time.sleep(_POLL_S)
+            interruption.sleep(_POLL_S)
 
     def _is_drained(self) -> bool:
         if self.postgres.execute("SELECT 1 FROM booking.outbox LIMIT 1").fetchone():
