@@ -153,9 +153,7 @@ class ModelPostgres:
         if key and makes_way:
             self.keys[user, verb, key] = record
 
-    def _insert(
-        self, b: Booking, key: str, fingerprint: str, live: bool, live_only: bool, status: str, at: int
-    ) -> Row | None:
+    def _insert(self, b: Booking, key: str, fingerprint: str, live: bool, live_only: bool, status: str) -> Row | None:
         """The row, if it is new."""
         if b.booking_id in self.rows or (live_only and not live):
             return None
@@ -172,7 +170,7 @@ class ModelPostgres:
     def insert_pins(self, pins: Sequence[Pin], epoch: int) -> None:
         for pin in pins:
             live = pin.epoch == epoch or self.off == "pin_epoch"
-            self._insert(pin.booking, pin.idempotency_key, pin.fingerprint, live, True, "reserved", 0)
+            self._insert(pin.booking, pin.idempotency_key, pin.fingerprint, live, True, "reserved")
 
     def end(self, row: Row, status: str, cause: str) -> None:
         row.status, row.cause = status, cause
@@ -207,7 +205,7 @@ class ModelPostgres:
             reserved_at_ms=int(entry["reserved_at_ms"]), deadline_ms=int(entry["deadline_ms"]),
         )  # fmt: skip
         status = "reserved" if kind in ("created", "extended") else kind
-        fresh = self._insert(booking, entry["idempotency_key"], entry["fingerprint"], live, False, status, 0)
+        fresh = self._insert(booking, entry["idempotency_key"], entry["fingerprint"], live, False, status)
         row = self.rows[booking.booking_id]
         if kind == "extended":
             counts = live or self.off == "extensions_read_the_epoch"

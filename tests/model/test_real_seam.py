@@ -10,7 +10,7 @@ import pytest
 
 from app.stores import scripts
 from tests.model.model import ModelWorld
-from tests.model.protections import FOUND_BY, ON_THE_MODEL_ALONE, PROTECTIONS
+from tests.model.protections import FOUND_BY, PROTECTIONS
 from tests.model.real import RealWorld
 from tests.model.real_stores import Servers
 from tests.model.schedule import Schedule, hunt
@@ -43,7 +43,7 @@ def test_each_protection_can_be_switched_off(off: str) -> None:
         )
 
 
-@pytest.mark.parametrize("off", [off for off in PROTECTIONS if off not in ON_THE_MODEL_ALONE])
+@pytest.mark.parametrize("off", PROTECTIONS)
 def test_without_a_protection_the_real_stores_break(servers: Servers, off: str) -> None:
     """From the schedule that was known to show it when this was written: whatever changes, another is near."""
     make = partial(RealWorld, servers)
