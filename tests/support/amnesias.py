@@ -86,9 +86,9 @@ def _gone(system: System, events: list[str]) -> None:
 
 
 def _while_rebuilding(system: System, then: Callable[[], object]) -> None:
-    """`then` is called when the first shard is frozen for its rebuild."""
+    """`then` is called when the first shard is frozen for its rebuild; or open again, where that took a moment."""
     with _client(system) as client:
-        forgetful.wait(lambda: next(client.scan_iter("*:freeze", 1000), None))
+        forgetful.wait(lambda: next(client.scan_iter("{*}:[ef]*", 1000), None))
         then()
 
 
