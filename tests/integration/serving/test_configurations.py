@@ -48,7 +48,7 @@ def _before(worker: Any, request: Any) -> None:
 @pytest.mark.parametrize(
     "settings",
     [{"keepalive": 0}, {"pre_request": _before}, {"proxy_protocol": "v1"}],
-    ids=str,
+    ids=["no keepalive", "a hook", "the PROXY protocol"],
 )
 def test_a_configuration_that_we_do_not_know_is_served_by_the_stock_worker(settings: dict[str, Any]) -> None:
     with workers_with(**settings) as workers:
