@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 from pathlib import Path
 
 from dev.errors import DevError
@@ -9,6 +10,8 @@ from dev.errors import DevError
 # Below every system's ephemeral range: a remembered port is not lost to some outgoing connection.
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 200
+# The threads of a server that was killed may hold its port for a moment longer than the server is there.
+_LET_GO_S = 2.0
 
 
 def is_free(port: int) -> bool:
@@ -40,9 +43,16 @@ def remembered(file: Path) -> int | None:
 
 
 def settle(file: Path) -> int:
-    """The remembered port if it is still free, else a new one, which is remembered."""
+    """The remembered port if it is free, or soon is; else a new one, which is remembered."""
     port = remembered(file)
-    if port is None or not is_free(port):
+    if port is None or not _is_let_go(port):
         port = choose()
         file.write_text(f"{port}\n")
     return port
+
+
+def _is_let_go(port: int) -> bool:
+    deadline = time.monotonic() + _LET_GO_S
+    while not (free := is_free(port)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return free

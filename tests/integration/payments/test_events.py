@@ -79,6 +79,7 @@ def test_a_word_from_kafka_is_written_down_once_and_has_the_provider_asked_and_p
         ("/till 5", "payment.failed", False),
         ("/till 6", "payment.succeeded", False),
     ]
+    until(lambda: len(sale.rows("SELECT 1 FROM booking.dead_letters WHERE topic = %s", TOPIC)) == 3, 30, "all are dead")
     causes = "SELECT cause FROM booking.dead_letters WHERE topic = %s ORDER BY log_offset"
     assert [cause.partition(":")[0] for (cause,) in sale.rows(causes, TOPIC)] == [
         "not JSON",
