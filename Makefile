@@ -27,14 +27,15 @@ status: ## what is running, where, with which log
 
 .PHONY: test faults model test-extra load check
 test: tools ## every test, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
-	@exec $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(if $(ARGS),true,$(PYTHON) -m pytest tests/alone)    # an event loop that no other test has used
 faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
 	@exec $(PYTHON) -m pytest -s tests/faults $(ARGS)
 model: tools ## the seam of the two stores: thousands of schedules on the model, hundreds on the real ones; SEED=1 begins there
 	@SCHEDULES=$${SCHEDULES:-10000} REAL_SCHEDULES=$${REAL_SCHEDULES:-200} exec $(PYTHON) -m pytest -s -o timeout=3600 tests/model $(ARGS)
 test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls to Stripe, by stripe-mock; some minutes
 	@dev/bootstrap.sh extra
-	@exec $(PYTHON) -m pytest -s tests/extra/pipe.py tests/extra/contract.py tests/extra/stripe_calls.py $(ARGS)
+	@exec $(PYTHON) -m pytest -s tests/extra/contract.py tests/extra/stripe_calls.py $(ARGS)
 load: tools ## the dirty scenarios under k6; SCENARIO=last_seat for one; BASE_URL=... for a system that is not ours
 	@exec $(PYTHON) -m dev.load $(SCENARIO)
 check: lint types walls lua-lint sql-lint test ## what CI runs: all of the checks below and the tests
