@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from dev.errors import with_tail
 from dev.gunicorn import Gunicorn
 from tests.support import servers
 
@@ -29,6 +30,9 @@ def serving(directory: Path, program: type[Gunicorn] = Gunicorn, **settings: str
     try:
         server.wait_until_ready()
         yield server
+    except BaseException:
+        print(with_tail("The web process, to whoever asks what went wrong:", server.log))
+        raise
     finally:
         server.stop()
 
