@@ -4,7 +4,8 @@ from importlib.resources import files
 from typing import Final
 
 import flask_smorest
-from flask import Blueprint, Flask, Response, send_from_directory
+from flask import Blueprint, Flask, Response, redirect, send_from_directory
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.api import admin, bookings, catalogue, health, refusals_page, webhooks
 from app.api.present import API_PREFIX
@@ -78,6 +79,12 @@ _DOCS: Final = """<!doctype html>
 @_pages.get("/docs")
 def docs() -> Response:
     return Response(_DOCS, mimetype="text/html")
+
+
+@_pages.get("/docs/")
+def docs_with_a_slash() -> WerkzeugResponse:
+    """Many type it so; relative, because a proxy may have put a prefix before it."""
+    return redirect("../docs", 308)
 
 
 @_pages.get("/docs/<path:name>")

@@ -163,3 +163,8 @@ def test_swagger_ui_is_served_from_here_alone(client: FlaskClient) -> None:
         assert f"docs/{asset}" in page
         assert client.get(f"/docs/{asset}").status_code == 200
     assert client.get("/docs/../__init__.py").status_code == 404
+
+
+def test_docs_with_a_slash_leads_to_docs_behind_any_prefix(client: FlaskClient) -> None:
+    answer = client.get("/docs/")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "../docs")
