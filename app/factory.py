@@ -25,7 +25,7 @@ class Startable(Protocol):
 def create_app(settings: Settings | None = None, wire: Callable[[Settings], Startable] | None = None) -> Flask:
     """The WSGI application. `wire` joins the services; tests of HTTP alone give their own. Raises `BadSetting`."""
     settings = settings or Settings.from_environment()
-    configure_logging(settings.log_level, settings.log_format, settings.secrets())
+    configure_logging(settings.log_level, settings.log_format, settings.secrets(), request_log.context)
     app = Flask("app", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, RETRY_AFTER_SECONDS=settings.retry_after_seconds)
     # A path written differently is another path: no redirect made of what the caller sent.

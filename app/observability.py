@@ -3,18 +3,17 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 from app.as_json import as_json
 
 _SHORTEST_SECRET: Final = 6  # characters; taking out shorter ones would garble the log and protect nothing
 _SHARED: Final[list[Processor]] = [
-    structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -81,15 +80,24 @@ class Events:
 _LEVELS: Final = {logging.INFO: "info", logging.WARNING: "warning"}
 
 
-def configure_logging(level: str, log_format: str, secrets: Iterable[str] = ()) -> None:
-    """Everything that this process logs goes to standard error, in one form. May be called again."""
+def configure_logging(
+    level: str, log_format: str, secrets: Iterable[str] = (), context: Callable[[], Mapping[str, Any]] = dict
+) -> None:
+    """Everything that this process logs goes to standard error, in one form. May be called again.
+
+    `context`: what else each event says, of the moment that it is logged in."""
+
+    def with_context(logger: Any, method: str, event: EventDict) -> EventDict:
+        return {**context(), **event}
+
+    shared: list[Processor] = [with_context, *_SHARED]
     in_json = log_format == "json"
     renderer: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_text)] if in_json else [_console()]
     )
     formatter = _Formatter(
         secrets,
-        foreign_pre_chain=_SHARED,
+        foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
     handler = _JsonLines(sys.stderr, formatter) if in_json else logging.StreamHandler(sys.stderr)
@@ -99,7 +107,7 @@ def configure_logging(level: str, log_format: str, secrets: Iterable[str] = ()) 
     root.handlers = [other for other in root.handlers if other.get_name() != "holdfast"] + [handler]
     root.setLevel(level)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

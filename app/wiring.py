@@ -51,6 +51,7 @@ from app.stores.postgres import Postgres
 from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
+from app.turns import is_gevent_patched
 
 log = logging.getLogger(__name__)
 _EPOCHS_PERIOD_S = 1.0
@@ -265,7 +266,7 @@ def build(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) 
     return Wiring(
         settings,
         time_limit(),
-        greenlets=_threads_are_greenlets(),
+        greenlets=is_gevent_patched(),
         reopens=True,
         on_breaker=watch[0],
         on_rebuild=watch[1],
@@ -279,14 +280,6 @@ def build_worker(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWA
 
 
 _WORKER_TIMEOUT_S = 30
-
-
-def _threads_are_greenlets() -> bool:
-    if "gevent" not in sys.modules:
-        return False
-    from gevent.monkey import is_module_patched
-
-    return bool(is_module_patched("threading"))
 
 
 def time_limit() -> TimeLimit:

@@ -2,17 +2,16 @@
 
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import structlog
 from flask import Flask, Response, request
 
 from app.api import metrics
 from app.api.asked import CURRENT, Asked, Environ, asked
 from app.domain import ids
+from app.domain.randomness import eight_bytes
 from app.observability import Events
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -32,9 +31,6 @@ class Asking:
         # The caller's `X-Request-ID` if it is a sane one, else one of ours.
         request_id = sane_id(environ.get("HTTP_X_REQUEST_ID", ""))
         before = CURRENT.set(Asked(self._app, environ, request_id))
-        # A connection is kept, and with it its greenlet: what the request before has bound must go.
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             return self._wsgi(environ, start_response)
         finally:
@@ -52,7 +48,13 @@ def wrap(app: Flask) -> None:
 
 def sane_id(given: str) -> str:
     """`given` where it may stand in logs and headers, else a fresh one."""
-    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if _SANE_ID.fullmatch(given) else eight_bytes().hex()
+
+
+def context() -> dict[str, str]:
+    """What each event says that is logged while a request is answered, whoever logs it."""
+    now = CURRENT.get(None)
+    return {"request_id": now.request_id} if now else {}
 
 
 def end(response: Response) -> Response:
@@ -66,10 +68,9 @@ def end(response: Response) -> Response:
 def ended(now: Asked, route: str, method: str, status: int, booking_id: str) -> None:
     """Measures and logs the request. `booking_id` is that of the path, as it came."""
     seconds = time.perf_counter() - now.began_at
-    metrics.observe(route, method, status, seconds)
-    code = now.refused.kind.code if now.refused else None
-    if route.endswith(_RESERVE) and method == "POST":
-        metrics.observe_reserve(code or _kind_of_success(now))
+    code = now.refused.kind.code if now.refused else ""
+    is_reserve = method == "POST" and route.endswith(_RESERVE)
+    metrics.observe(route, method, status, seconds, (code or _kind_of_success(now)) if is_reserve else "")
     known = {
         "request_id": now.request_id,
         "method": method,

@@ -4,6 +4,7 @@ Both are the first 16 bytes of SHA-256 in hexadecimal: fixed in length whatever 
 collide. Postgres has the same hash (`idempotency_digest`), so that an image of its keys needs no work here.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -20,9 +21,15 @@ def digest(event_id: str, user_id: str, verb: str, key: str) -> str:
 
 def fingerprint(order: Order) -> str:
     """Tells the payload of a reserve apart from another under the same key."""
-    return _hash(order.zone_id, str(order.quantity), "" if order.seen_price is None else str(order.seen_price))
+    return _payload(order.zone_id, order.quantity, order.seen_price)
+
+
+@lru_cache(maxsize=4096)  # an on-sale's orders differ in little but the buyer
+def _payload(zone_id: str, quantity: int, seen_price: int | None) -> str:
+    return _hash(zone_id, str(quantity), "" if seen_price is None else str(seen_price))
 
 
 def _hash(*parts: str) -> str:
     # The length of each part keeps ("a", "bc") apart from ("ab", "c").
-    return sha256(b"".join(b"%d:%s" % (len(p.encode()), p.encode()) for p in parts)).hexdigest()[:32]
+    encoded = [part.encode() for part in parts]
+    return sha256(b"".join([b"%d:%s" % (len(part), part) for part in encoded])).hexdigest()[:32]

@@ -5,11 +5,11 @@ shard, variant, 62 random bits. The time only orders; no decision reads it.
 """
 
 import re
-import secrets
 import time
-import uuid
 import zlib
 from typing import Final
+
+from app.domain.randomness import eight_bytes
 
 _EVENT_OR_ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 _BOOKING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
@@ -32,9 +32,10 @@ def shard_of_event(event_id: str, shards: int) -> int:
 
 def new_booking_id(shard: int) -> str:
     """A fresh, time-ordered booking id in `shard` (0 to 4095)."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | 8 << 76 | shard << 64 | 2 << 62 | secrets.randbits(62)
-    return str(uuid.UUID(int=value))
+    milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
+    low = 2 << 62 | int.from_bytes(eight_bytes(), "big") >> 2
+    first, last = f"{milliseconds:012x}", f"{low:016x}"
+    return f"{first[:8]}-{first[8:]}-8{shard:03x}-{last[:4]}-{last[4:]}"
 
 
 def shard_of_booking(booking_id: str, shards: int) -> int | None:
