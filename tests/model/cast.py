@@ -24,7 +24,7 @@ from app.services.reserve import Reserve
 from tests.model.judge import Judge
 from tests.model.log import Log
 from tests.model.stage import Stage
-from tests.model.terms import CURRENCY, EVENT, PIN_LIMIT_MS, PRICE_MINOR, SHARD, SHARDS, short
+from tests.model.terms import CAPACITIES, CURRENCY, EVENT, PIN_LIMIT_MS, PRICE_MINOR, SHARD, SHARDS, short
 
 LEFT = ("intent", "pending", "voiding", "refunding")
 """Payments that are not over."""
@@ -119,6 +119,13 @@ class Cast:
             if self._bought(user, rng, order, ways):
                 return  # else the reservation is lost, and what was asked for is asked for again
 
+    def mover(self, user: str, _rng: Random, order: Order, _ways: Container[str]) -> None:
+        """Gives seats back for as many in the other zone."""
+        if booking := self._reserved(user, order):
+            self._released(user, booking)
+            (elsewhere,) = set(CAPACITIES) - {order.zone_id}
+            self._reserved(user, replace(order, zone_id=elsewhere))
+
     def _bought(self, user: str, rng: Random, order: Order, ways: Container[str]) -> bool:
         """False if Redis does not know of the reservation any more."""
         booking = self._reserved(user, order)
@@ -205,11 +212,18 @@ class Cast:
     def admin(self, rng: Random) -> None:
         for _ in range(rng.choice((0, rng.randrange(12), rng.randrange(60)))):
             self.stage.pause()
-        name = rng.choice(("A", "A", "B"))
+        self._open(rng.choice(("A", "A", "B")), rng.choice((1, 2, 4)))
+
+    def cutter(self, rng: Random) -> None:
+        """One of several who want the same zone smaller, at about the same time."""
+        for _ in range(rng.randrange(4)):
+            self.stage.pause()
+        self._open("A", rng.choice((1, 2)))
+
+    def _open(self, name: str, capacity: int) -> None:
         zone = Zone(
-            event_id=EVENT, zone_id=name, name=name, capacity=rng.choice((1, 2, 4)), price_minor=PRICE_MINOR,
-            currency=CURRENCY,
-        )  # fmt: skip
+            event_id=EVENT, zone_id=name, name=name, capacity=capacity, price_minor=PRICE_MINOR, currency=CURRENCY
+        )
         try:
             self.open_zone(zone)
             self.stage.say(f"{name} has {zone.capacity} seats")

@@ -184,7 +184,7 @@ class ModelRebuilding:
         live = [row for row in pg.rows.values() if row.status == "reserved"]
         for row in sorted(live, key=self._order):
             counted = 1 if pg.off == "the_image_counts_seats" else row.quantity
-            user = f"{row.user} in {row.zone}" if pg.off == "the_limit_spans_zones" else row.user
+            user = f"{row.user} in {row.zone}" if pg.off == "the_image_spans_zones" else row.user
             fits = seats[row.zone] + counted <= pg.zones[row.zone]["capacity"] or pg.off == "the_image_fits_the_zone"
             before = taken.get(user, taken.get(row.user, 0))
             within = before + counted <= LIMIT or pg.off == "the_image_fits_the_limit"

@@ -112,9 +112,10 @@ class ModelRedis:
             self._reclaim(space, epoch, zone=order.zone_id)
         if space.available(order.zone_id) < order.quantity:
             raise refusal("INSUFFICIENT_SEATS")
-        if space.taken(user_id) + order.quantity > facts["per_user"]:
+        counted = order.zone_id if self.off == "the_limit_spans_zones" else None
+        if space.taken(user_id, counted) + order.quantity > facts["per_user"]:
             self._reclaim(space, epoch, user=user_id)
-        if space.taken(user_id) + order.quantity > facts["per_user"]:
+        if space.taken(user_id, counted) + order.quantity > facts["per_user"]:
             raise refusal("MAX_TICKETS_EXCEEDED")
         now = self.clock.ms
         hold = Hold(

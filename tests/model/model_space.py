@@ -77,9 +77,10 @@ class Space:
         capacity = min(known.facts["capacity"], known.ceiling[1]) if known.ceiling else known.facts["capacity"]
         return int(capacity - known.facts["confirmed"] - self.held(zone))
 
-    def taken(self, user: str) -> int:
+    def taken(self, user: str, zone: str | None = None) -> int:
+        """What counts for the user's limit; of one zone alone, for the control."""
         confirmed = self.users[user]["confirmed"] if user in self.users else 0
-        return int(confirmed + sum(hold.quantity for hold in self.live() if hold.user == user))
+        return int(confirmed + sum(h.quantity for h in self.live() if h.user == user and zone in (None, h.zone)))
 
 
 @dataclass

@@ -69,12 +69,13 @@ class Schedule:
 
     def _enter(self) -> None:
         rng, cast, ways = self.rng, self.cast, self.ways
+        play = cast.mover if "moves" in ways else cast.client
         for n in range(rng.randrange(3, 10)):
             user = rng.choice(USERS)
             key = rng.choice(("once", "twice", "twice", None)) if "keys" in ways else None
             order = Order(EVENT, rng.choice(tuple(CAPACITIES)), rng.choice((1, 1, 2)), idempotency_key=key)
             for twice in "ab" if key == "twice" else "a":
-                self.stage.spawn(f"{user} {n}{twice}", cast.client, user, self._mind(n, twice), order, ways)
+                self.stage.spawn(f"{user} {n}{twice}", play, user, self._mind(n, twice), order, ways)
         if "relay" in ways:
             self._several("relay", rng.randrange(3), cast.relay)
             self._several("consumer", rng.randrange(1, 3), cast.consumer)
@@ -84,6 +85,8 @@ class Schedule:
             self._several("saga", rng.randrange(1, 3), cast.saga)
         if "admin" in ways:
             self._several("operator", rng.randrange(1, 5), cast.admin)
+        if "cuts" in ways:
+            self._several("operator", rng.randrange(3, 6), cast.cutter)
         if "amnesia" in ways:
             self._several("fate", rng.randrange(1, 3), cast.amnesia, mortal=False)
         if "days" in ways:

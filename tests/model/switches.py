@@ -133,6 +133,14 @@ end
             ]
         }
     ),
+    "the_image_spans_zones": Switch(
+        functions={
+            "end_what_does_not_fit": [
+                ("(ORDER BY b.event_id, b.user_id)", "(ORDER BY b.event_id, b.user_id, b.zone_id)"),
+                ("(PARTITION BY b.event_id, b.user_id)", "(PARTITION BY b.event_id, b.user_id, b.zone_id)"),
+            ]
+        }
+    ),
     "the_image_counts_seats": Switch(
         functions={
             "end_what_does_not_fit": [("sum(b.quantity)", "count(*)"), ("+ v_live.quantity", "+ 1")],
@@ -154,12 +162,30 @@ end
     "cuts_need_a_ceiling": Switch(
         functions={"open_zone": [("v_asked.capacity < v_zone.capacity AND NOT", "false AND NOT")]}
     ),
+    "one_ceiling": Switch(scripts={"ceiling": [("if z[3] then", "if false then")]}),
     "ceilings_are_voided_first": Switch(
         scripts={
             "expire": [
                 (
                     "ceilings[#ceilings + 1] = { name, number }",
                     'call("HDEL", zone_key(name), "ceiling_number", "ceiling")\n    call("ZREM", ceilings_key, name)',
+                )
+            ]
+        }
+    ),
+    "the_limit_spans_zones": Switch(
+        scripts={
+            "reserve": [
+                (
+                    "return user_held + (tonumber(u[2]) or 0), user_held",
+                    """local here = 0
+  for _, field in ipairs(call("HKEYS", mine)) do
+    local held_there = #field == 36 and cmsgpack.unpack(call("GET", reservation_key(field)))
+    if held_there and held_there[2] == ARGV[5] then
+      here = here + held_there[4]
+    end
+  end
+  return here + (tonumber(u[2]) or 0), user_held""",
                 )
             ]
         }
