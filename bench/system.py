@@ -67,6 +67,8 @@ class System:
         self._erase()
         try:
             self.stack.up()
+            if not self.stack.settings["KAFKA_BOOTSTRAP_SERVERS"]:
+                raise RuntimeError(f"nothing would be recorded without Kafka: see {self.stack.kafka.directory}/log")
         except BaseException:
             self.stack.down()
             raise
