@@ -69,7 +69,8 @@ class Row:
 
 
 def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float) -> Sample:
-    """One run of the closed loop, of which so many requests a second may be expected. Raises `RuntimeError` when the answers are not those expected."""
+    """One run of the closed loop, of which so many requests a second may be expected. Raises `RuntimeError` when the
+    answers are not those expected."""
     interruption.sleep(0)  # Ctrl-C ends it here
     request = subject.renew(int(most_per_second * seconds * 1.5)) if subject.renew else subject.request
     before = cpu.used(subject.roots)
@@ -90,8 +91,8 @@ def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float)
 
 
 def in_turns(subjects: Sequence[Subject], plan: Plan) -> list[Row]:
-    """The closed loop for all of them, by turns, after a short warm-up: what uses something up comes last there, so that
-    the others have shown how much of it may be used."""
+    """The closed loop for all of them, by turns, after a short warm-up. What uses something up comes last there: the
+    others have shown how much of it may be used."""
     fastest = 0.0
     for subject in sorted(subjects, key=lambda subject: subject.renew is not None):
         fastest = max(fastest, closed(subject, plan, 1.0, fastest).per_second)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
@@ -61,12 +62,15 @@ def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
         "title": kind.title,
         "status": kind.status,
         "detail": refused.detail,
-        "instance": quote(path),
+        "instance": _quoted(path),
         "code": kind.code,
         "error": kind.title,
         "request_id": request_id,
     }
     return {**core, **{name: value for name, value in refused.extensions.items() if name not in core}}
+
+
+_quoted: Final = lru_cache(maxsize=1024)(quote)
 
 
 def _headers(status: int, app: Flask) -> dict[str, str]:

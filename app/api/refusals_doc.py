@@ -35,7 +35,10 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 
 def type_of(kind: Kind) -> str:
     """`INSUFFICIENT_SEATS` as `/errors#insufficient-seats`."""
-    return f"/errors#{kind.code.lower().replace('_', '-')}"
+    return _TYPES[kind.code]
+
+
+_TYPES: Final = {code: f"/errors#{code.lower().replace('_', '-')}" for code in KINDS}
 
 
 def responses_of(codes: Iterable[str]) -> dict[int, dict[str, Any]]:
