@@ -25,6 +25,20 @@ class QueueFull(Exception):
     """So many calls wait that this one would only be late. It was not sent."""
 
 
+_NONE_YET: Final = object()
+
+
+class _Call:
+    """`greenlet`: who waits, None once it does not. `asked_at`: on the monotonic clock, s."""
+
+    __slots__ = ("answer", "asked_at", "greenlet")
+
+    def __init__(self, greenlet: Any, asked_at: float) -> None:
+        self.greenlet = greenlet
+        self.asked_at = asked_at
+        self.answer: Any = _NONE_YET
+
+
 class Link:
     """One connection, from its handshake to its end. `connection` is redis-py's, connected, with a `run_id`; it is ours
     from now on.
@@ -48,7 +62,7 @@ class Link:
         self._socket = get_original("socket", "socket")(fileno=os.dup(connection._get_socket().fileno()))
         self._socket.setblocking(False)
         self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=redis_errors.ResponseError)
-        self._calls: deque[list[Any]] = deque()  # [greenlet, or None if it has given up; when it asked]
+        self._calls: deque[_Call] = deque()
         self._out: list[bytes] = []
         self._unsent = b""
         self._heard_at = 0.0
@@ -71,17 +85,18 @@ class Link:
         if not self._out:
             self._hub.loop.run_callback(self._flush)
         self._out.append(packed)
-        call = [self._current(), monotonic()]
+        call = _Call(self._current(), monotonic())
         if not self._clock.active:
             self._clock.start(self._look, update=True)
         self._calls.append(call)
         try:
-            answer = self._hub.switch()
+            while call.answer is _NONE_YET:  # whatever else may wake a greenlet has no answer for it
+                self._hub.switch()
         finally:
-            call[0] = None  # a greenlet that something else has woken does not wait for this any more
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            call.greenlet = None  # one that gives up does not wait for this any more
+        if isinstance(call.answer, Exception):
+            raise call.answer
+        return call.answer
 
     def retire(self) -> None:
         """Lets those who wait have their answers, and ends. Nobody calls it any more."""
@@ -150,12 +165,13 @@ class Link:
         if self._retiring and not calls:
             self.end(redis_errors.ConnectionError("closed"))
 
-    def _wake(self, call: list[Any], answer: Any) -> None:
-        greenlet = call[0]
+    def _wake(self, call: "_Call", answer: Any) -> None:
+        greenlet = call.greenlet
         if greenlet is None:
             return
+        call.answer = answer
         try:
-            greenlet.switch(answer)
+            greenlet.switch()
         except BaseException:  # of a greenlet without gevent's own last resort: those behind it still get their answers
             self._hub.handle_error(greenlet, *sys.exc_info())
 
@@ -165,10 +181,10 @@ class Link:
             self._clock.stop()
             return
         now = monotonic()
-        if now - max(self._heard_at, self._calls[0][1]) > 2 * self._timeout_s:
+        if now - max(self._heard_at, self._calls[0].asked_at) > 2 * self._timeout_s:
             self.end(redis_errors.ConnectionError("Redis has fallen silent"))
             return
-        late = [call for call in self._calls if call[0] is not None and now - call[1] >= self._timeout_s]
+        late = [call for call in self._calls if call.greenlet and now - call.asked_at >= self._timeout_s]
         for call in late:
             self._wake(call, redis_errors.TimeoutError("no answer in time"))
 

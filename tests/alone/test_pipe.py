@@ -125,12 +125,22 @@ def test_without_places_answers_are_taken_for_anothers(client: Client, monkeypat
 
     def forgetting(link: Any) -> None:
         look(link)
-        for call in [call for call in link._calls if call[0] is None]:
+        for call in [call for call in link._calls if call.greenlet is None]:
             link._calls.remove(call)
 
     monkeypatch.setattr(Link, "_look", forgetting)
     with goes_red(r"'1'|SERVICE|Refusal|answer"):
         test_a_call_that_is_given_up_keeps_its_place_and_shifts_nobodys_answer(client)
+
+
+def test_a_greenlet_that_something_else_wakes_goes_on_waiting_for_its_own_answer(client: Client) -> None:
+    _run(client, "echo")
+    waiting = [gevent.spawn(_run, client, "slow", 100), *(gevent.spawn(_run, client, "echo", n) for n in range(20))]
+    gevent.sleep(0.02)
+    for one in waiting:
+        gevent.get_hub().loop.run_callback(one.switch, ["nonsense"])
+    gevent.joinall(waiting, timeout=5, raise_error=True)
+    assert [one.value[0] for one in waiting] == ["slow", *(str(number) for number in range(20))]
 
 
 def test_a_greenlet_that_is_ended_while_it_waits_takes_no_answer_with_it(client: Client) -> None:
