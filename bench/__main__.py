@@ -20,6 +20,7 @@ from bench import (
     growth,
     pipeline,
     plots,
+    profile,
     report,
     requests,
     reserve,
@@ -35,7 +36,7 @@ from dev.errors import DevError, Interrupted
 from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
-ON_A_SYSTEM: Final = ("reserve", "verbs", "confirm", "pipeline", "cycles")
+ON_A_SYSTEM: Final = ("reserve", "verbs", "profile", "confirm", "pipeline", "cycles")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
 IN_A_PROCESS: Final = ("views", "collector")
 IN_A_HURRY: Final = ("reserve", "client", "scripts")
@@ -150,6 +151,10 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
             if "verbs" in wanted:
                 results["verbs"] = rows = verbs.run(system, plan, _say)
                 sections["verbs"] = report.closed_table(rows)
+            if "profile" in wanted:
+                _say("profile")
+                results["profile"] = seen = profile.run(system, plan, _say)
+                sections["profile"] = report.profile_table(seen)
             if "confirm" in wanted:
                 results["confirm"] = confirmed = confirm.run(system, plan, _say)
                 sections["confirm"] = report.confirm_table(confirmed)

@@ -21,6 +21,7 @@ from bench.cycles import Held
 from bench.growth import Grown
 from bench.measure import Row
 from bench.pipeline import Carried
+from bench.profile import Part, Profile
 from bench.scripts import Cost
 from dev.process import ROOT
 
@@ -149,6 +150,20 @@ def view_table(costs: Sequence[views.Cost]) -> str:
     head = ["", "by Flask, CPU µs", "past it, CPU µs", "ratio"]
     return table(
         head, [[c.verb, f"{c.flask_us:.1f}", f"{c.hot_us:.1f}", f"{c.flask_us / c.hot_us:.1f}"] for c in costs]
+    )
+
+
+def profile_table(profile: Profile) -> str:
+    def of(head: str, parts: Sequence[Part]) -> str:
+        return table([head, "µs"], [[f"`{part.name}`", f"{part.cost_us:.1f}"] for part in parts])
+
+    return "\n\n".join(
+        [
+            f"{profile.samples:,} looks at the web process, {profile.cost_us:.0f} µs a reserve.",
+            of("by what is on the top of the stack", profile.floors),
+            of("a function of ours, with all that it calls", profile.functions),
+            of("a line", profile.lines),
+        ]
     )
 
 

@@ -16,6 +16,7 @@ PATH: Final = "/api/v1/bookings/reserve"
 VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "Holdfast": {},
     "Holdfast, stock worker": {"HTTP_WORKER": "stock"},
+    "Holdfast, two web processes": {"WEB_CONCURRENCY": "2"},
 }
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
 _SHARES: Final = (0.5, 0.8)
@@ -65,7 +66,7 @@ def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Sub
     """The ceiling of each worker class: the least of WSGI applications on the same configuration."""
     found = []
     for name, changed in variants.items():
-        if changed.get("AUTH_MODE") == "jwt":
+        if changed.keys() - {"HTTP_WORKER"}:
             continue
         web = system.web(f"hello {name}", changed, ["-c", "gunicorn.conf.py", "bench.hello:app"])
         found.append(Subject(f"WSGI hello ({name})", web.base_url, reserving("hello"), system.roots(web), expects=200))
