@@ -2,7 +2,7 @@
 worker and the operator call them. A seed decides how many there are and what they want."""
 
 import itertools
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -22,7 +22,7 @@ from app.services.rebuild import Rebuild
 from app.services.release import Release
 from app.services.reserve import Reserve
 from tests.model.judge import Judge
-from tests.model.log import Log
+from tests.model.log import Log, Record
 from tests.model.stage import Stage
 from tests.model.terms import CAPACITIES, CURRENCY, EVENT, PIN_LIMIT_MS, PRICE_MINOR, SHARD, SHARDS, short
 
@@ -121,32 +121,32 @@ class Cast:
 
     def mover(self, user: str, _rng: Random, order: Order, _ways: Container[str]) -> None:
         """Gives seats back for as many in the other zone."""
-        if booking := self._reserved(user, order):
-            self._released(user, booking)
+        if booking := self.reserved(user, order):
+            self.released(user, booking)
             (elsewhere,) = set(CAPACITIES) - {order.zone_id}
-            self._reserved(user, replace(order, zone_id=elsewhere))
+            self.reserved(user, replace(order, zone_id=elsewhere))
 
     def _bought(self, user: str, rng: Random, order: Order, ways: Container[str]) -> bool:
         """False if Redis does not know of the reservation any more."""
-        booking = self._reserved(user, order)
+        booking = self.reserved(user, order)
         if booking is None:
             return True
         for n in range(rng.randrange(3) if "extend" in ways else 0):
-            self._extended(user, booking, rng.choice((None, "once", f"extend-{n}")))
+            self.extended(user, booking, rng.choice((None, "once", f"extend-{n}")))
         if rng.random() < 0.25:
-            self._released(user, booking)
+            self.released(user, booking)
             return True
         for attempt in range(4):
-            answer = self._confirmed(user, booking, f"card-{attempt}" if "pay" in ways and rng.random() < 0.6 else None)
+            answer = self.confirmed(user, booking, f"card-{attempt}" if "pay" in ways and rng.random() < 0.6 else None)
             if answer == "unknown":
                 return False
             if answer == "confirmed":
                 if rng.random() < 0.3:
-                    self._cancelled(user, booking)
+                    self.cancelled(user, booking)
                 return True
         return True
 
-    def _reserved(self, user: str, order: Order) -> Booking | None:
+    def reserved(self, user: str, order: Order) -> Booking | None:
         for _ in range(3):
             try:
                 held = self.reserve(user, order)
@@ -163,7 +163,7 @@ class Cast:
             return held.booking
         return None
 
-    def _extended(self, user: str, booking: Booking, key: str | None) -> None:
+    def extended(self, user: str, booking: Booking, key: str | None) -> None:
         what = f"extend {short(booking.booking_id)} key {key}"
         try:
             # One key, one booking: another's answer is not to be had with it.
@@ -175,7 +175,7 @@ class Cast:
         self.stage.say(f"{what}: OK")
         self.judge.extended(user, named, extended.booking, extended.replayed)
 
-    def _released(self, user: str, booking: Booking) -> None:
+    def released(self, user: str, booking: Booking) -> None:
         try:
             self.release(user, booking.booking_id)
         except Refusal as refused:
@@ -184,7 +184,7 @@ class Cast:
         self.stage.say(f"release {short(booking.booking_id)}: OK")
         self.judge.released[booking.booking_id] = self.judge.amnesias
 
-    def _confirmed(self, user: str, booking: Booking, card: str | None) -> str:
+    def confirmed(self, user: str, booking: Booking, card: str | None) -> str:
         """What became of it."""
         what = f"confirm {short(booking.booking_id)} {card or 'free'}"
         confirm = self.confirm_paid if card else self.confirm
@@ -198,7 +198,7 @@ class Cast:
             self.judge.confirmed.add(booking.booking_id)
         return answer.status
 
-    def _cancelled(self, user: str, booking: Booking) -> None:
+    def cancelled(self, user: str, booking: Booking) -> None:
         self.judge.cancelled.add(booking.booking_id)
         try:
             self.cancel(user, booking.booking_id, None)
@@ -212,15 +212,15 @@ class Cast:
     def admin(self, rng: Random) -> None:
         for _ in range(rng.choice((0, rng.randrange(12), rng.randrange(60)))):
             self.stage.pause()
-        self._open(rng.choice(("A", "A", "B")), rng.choice((1, 2, 4)))
+        self.opened(rng.choice(("A", "A", "B")), rng.choice((1, 2, 4)))
 
     def cutter(self, rng: Random) -> None:
         """One of several who want the same zone smaller, at about the same time."""
         for _ in range(rng.randrange(4)):
             self.stage.pause()
-        self._open("A", rng.choice((1, 2)))
+        self.opened("A", rng.choice((1, 2)))
 
-    def _open(self, name: str, capacity: int) -> None:
+    def opened(self, name: str, capacity: int) -> None:
         zone = Zone(
             event_id=EVENT, zone_id=name, name=name, capacity=capacity, price_minor=PRICE_MINOR, currency=CURRENCY
         )
@@ -234,14 +234,19 @@ class Cast:
 
     def relay(self, rng: Random) -> None:
         """Publishes, then forgets: whoever dies in between publishes twice."""
-        world = self.world
         for _ in range(rng.randrange(1, 20)):
-            if entries := world.outbox.read(SHARD, rng.randrange(1, 4)):
-                self.log.append_entries(entries)
-                world.outbox.acknowledge({SHARD: entries[-1]["seq"]})
-            if rows := world.ledger_outbox.read(rng.randrange(1, 4)):
-                self.log.append_events(rows)
-                world.ledger_outbox.acknowledge([row.id for row in rows])
+            self.carry(rng.randrange(1, 4), rng.randrange(1, 4))
+
+    def carry(self, most_entries: int, most_rows: int) -> bool:
+        """Whether there was something to tell."""
+        world = self.world
+        if entries := world.outbox.read(SHARD, most_entries):
+            self.log.append_entries(entries)
+            world.outbox.acknowledge({SHARD: entries[-1]["seq"]})
+        if rows := world.ledger_outbox.read(most_rows):
+            self.log.append_events(rows)
+            world.ledger_outbox.acknowledge([row.id for row in rows])
+        return bool(entries or rows)
 
     def consumer(self, rng: Random) -> None:
         """In any order, some of it twice; dies before it commits its offsets: all of it comes again."""
@@ -249,9 +254,12 @@ class Cast:
             self.stage.pause()
             batch = self.log.uncommitted()
             work = rng.sample(batch, len(batch)) + rng.sample(batch, len(batch) // 2)
-            done = [record for record in work if self.log.handle(record)]
-            if rng.random() < 0.7:
-                self.log.commit(done)
+            self.consume(work, lambda: rng.random() < 0.7)
+
+    def consume(self, records: Sequence[Record], commits: Callable[[], bool]) -> None:
+        done = [record for record in records if self.log.handle(record)]
+        if commits():
+            self.log.commit(done)
 
     def sweeper(self, _rng: Random) -> None:
         for _ in range(4):
@@ -263,8 +271,11 @@ class Cast:
 
     def auditor(self, _rng: Random) -> None:
         for _ in range(3):
-            with let_go():
-                self.audit.settle_stale(SHARD)
+            self.settle_stale()
+
+    def settle_stale(self) -> None:
+        with let_go():
+            self.audit.settle_stale(SHARD)
 
     def saga(self, _rng: Random) -> None:
         for _ in range(6):
@@ -291,9 +302,11 @@ class Cast:
         for _ in range(rng.randrange(30)):
             self.stage.pause()
         self.stage.pause()
-        older, same_process = rng.choice(((False, True), (False, False), (True, False)))
+        self.forget(*rng.choice(((False, True), (False, False), (True, False))))
+        for n in (1, 2):
+            self.stage.spawn(f"rebuilder {n}", self.rebuilder, rng.random() < 0.5, mortal=False)
+
+    def forget(self, older: bool, same_process: bool) -> None:
         self.world.forget(older, same_process)
         self.judge.amnesias += 1
         self.stage.say(f"Redis forgets: {'comes back older' if older else 'comes back empty'}")
-        for n in (1, 2):
-            self.stage.spawn(f"rebuilder {n}", self.rebuilder, rng.random() < 0.5, mortal=False)

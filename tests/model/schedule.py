@@ -54,18 +54,29 @@ class Schedule:
     def play(self) -> None:
         """Raises `Broken`."""
         try:
-            self.cast.rebuild(False)(SHARD)
-            self.world.save()
+            self.open()
             self._enter()
             self.stage.run(STEPS, self._after_each)
-            self._come_to_rest()
+            self.come_to_rest()
         except Exception as error:
             broken = error if isinstance(error, Broken) else Broken(f"a bug, which clients see as a 500: {error!r}")
             broken.add_note(f"SEED={self.seed}\n  " + "\n  ".join(self.stage.told[-120:]))
             raise broken from error.__cause__
         finally:
-            self.stage.close()
-            self.world.close()
+            self.close()
+
+    def open(self) -> None:
+        """The sale begins."""
+        self.cast.rebuild(False)(SHARD)
+        self.world.save()
+
+    def close(self) -> None:
+        self.stage.close()
+        self.world.close()
+
+    def look(self) -> None:
+        """Raises `Broken` if something does not hold."""
+        self.judge.look(self.world.view())
 
     def _enter(self) -> None:
         rng, cast, ways = self.rng, self.cast, self.ways
@@ -103,9 +114,9 @@ class Schedule:
     def _a_day_passes(self, rng: Random) -> None:
         for _ in range(rng.randrange(60)):
             self.stage.pause()
-        self._pass(DAY_MS)
+        self.passes(DAY_MS)
 
-    def _pass(self, milliseconds: int) -> None:
+    def passes(self, milliseconds: int) -> None:
         self.world.clock.ms += milliseconds
         self.stage.say(f"{milliseconds / 1000:.0f} s pass")
 
@@ -113,16 +124,16 @@ class Schedule:
         if self.rng.random() < 0.05 and self.world.is_open():
             self.world.save()
         if self.rng.random() < self.hurry:
-            self._pass(self.rng.choice((1_000, 20_000, HOLD_SECONDS * 500, HOLD_SECONDS * 1_000)))
-        self.judge.look(self.world.view())
+            self.passes(self.rng.choice((1_000, 20_000, HOLD_SECONDS * 500, HOLD_SECONDS * 1_000)))
+        self.look()
 
-    def _come_to_rest(self) -> None:
+    def come_to_rest(self) -> None:
         """Whoever rebuilds ends it; payments end; all is due, all is told; and then all of it once more."""
         stage, world, cast = self.stage, self.world, self.cast
         stage.quiet = True
         for actor in [a for a in stage.actors if not a.name.startswith("rebuilder")]:
             stage.kill(actor)
-        stage.run(1_000, self._look)
+        stage.run(1_000, self.look)
         cast.till.talks = True
         for _ in range(20):
             cast.sweep()
@@ -136,7 +147,7 @@ class Schedule:
             cast.sweep()
             world.clock.ms += PIN_LIMIT_MS
             self._tell_everything()
-            self._look()
+            self.look()
         captured = {
             payment.booking_id
             for payment in world.payments.list_payments(None, None, 100)
@@ -146,17 +157,10 @@ class Schedule:
         self.log.replay(self.rng)
         self.judge.at_rest(world.view(), self.log.told(), captured)
 
-    def _look(self) -> None:
-        self.judge.look(self.world.view())
-
     def _tell_everything(self) -> None:
-        world, log = self.world, self.log
-        while entries := world.outbox.read(SHARD, 100):
-            log.append_entries(entries)
-            world.outbox.acknowledge({SHARD: entries[-1]["seq"]})
-        while rows := world.ledger_outbox.read(100):
-            log.append_events(rows)
-            world.ledger_outbox.acknowledge([row.id for row in rows])
+        log = self.log
+        while self.cast.carry(100, 100):
+            pass
         for record in log.uncommitted():
             if log.handle(record):
                 log.commit([record])

@@ -72,11 +72,16 @@ class Stage:
                 if not actor.mortal:
                     self.spawn(actor.name, actor.play, mortal=False)
             else:
-                actor.body.switch()
-                if actor.body.dead:
-                    self.actors.remove(actor)
+                self.turn(actor)
             after_each()
         self._current = None
+
+    def turn(self, actor: Actor) -> None:
+        """Its next step."""
+        self._current = actor
+        actor.body.switch()
+        if actor.body.dead:
+            self.actors.remove(actor)
 
     def kill(self, actor: Actor) -> None:
         """It ends where it stands, and what it held open falls."""
