@@ -46,13 +46,15 @@ BEGIN
     -- IS TRUE: looked up in a hash. As a join it would be a nested loop, for the planner takes each array for ten rows.
     WHERE e.idempotency_key IS NOT NULL AND (e.booking_id IN (SELECT b.booking_id FROM unnest(v_fresh) AS b)) IS TRUE;
 
-    -- A reservation's first transition is number 1 of the epoch it was made in, whoever tells of it first.
+    -- A reservation's first transition is number 1 of the epoch it was made in, whoever tells of it first. An end by rebuild
+    -- is one of the present epoch: the next number of its own is that of a transition which may still be told.
     INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
     SELECT b.booking_id, b.epoch, 1, 'reserved', b.reserved_at, 'reserve'
     FROM unnest(v_fresh) AS b
     UNION ALL
-    SELECT b.booking_id, b.epoch, b.version, b.status, b.ended_at, b.cause
+    SELECT b.booking_id, s.epoch, b.version, b.status, b.ended_at, b.cause
     FROM unnest(v_fresh) AS b
+    JOIN shards AS s USING (shard)
     WHERE b.cause = 'rebuild'
     ORDER BY 1, 2, 3
     ON CONFLICT ON CONSTRAINT booking_history_one_row_per_transition DO NOTHING;

@@ -102,7 +102,9 @@ def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System, second: 
         *(lambda e=e: promises.limits_held(record, e, LIMIT) for e in customers.capacities),
         lambda: invariants.stores_agree(system.shop),
         lambda: invariants.questions_find_nothing(system.database),
-        lambda: invariants.reservations_end_once(system.database),
+        lambda: invariants.reservations_end_once(
+            system.database, invariants.rebuilds(system.stack.settings["KAFKA_BOOTSTRAP_SERVERS"])
+        ),
         lambda: invariants.answers_are_true(system.database, record),
         lambda: invariants.transitions_are_told_once(system.database, system.stack.settings["KAFKA_BOOTSTRAP_SERVERS"]),
     )

@@ -125,7 +125,7 @@ def _judge(system: System, provider: Provider, customers: Customers, losses: lis
         *(lambda e=e: promises.limits_held(record, e, LIMIT) for e in events),
         lambda: invariants.stores_agree(system.shop),
         lambda: invariants.questions_find_nothing(system.database),
-        lambda: invariants.reservations_end_once(system.database),
+        lambda: invariants.reservations_end_once(system.database, invariants.rebuilds(system.kafka)),
         lambda: invariants.answers_are_true(system.database, record),
         lambda: invariants.transitions_are_told_once(system.database, system.kafka),
         *(lambda s=s: _money_and_tickets_agree(s, provider) for s in sales),

@@ -85,17 +85,50 @@ def test_a_seat_that_is_lost_in_redis_is_found(sale: Sale, record: Record) -> No
     shop.redis.command("HINCRBY", zone, "held", -1)
 
 
-def test_a_second_end_and_a_second_history_row_are_found(sale: Sale, record: Record, database: str) -> None:
-    invariants.reservations_end_once(database)
+SECOND_ENDS = {
+    "a second end": "SELECT booking_id, epoch, version + 1, 'expired', now(), 'expire'",
+    "a second end, after a rebuild": "SELECT booking_id, epoch + 1, version + 1, 'expired', now(), 'expire'",
+    "a confirmation of what was released": "SELECT booking_id, epoch, version + 1, 'confirmed', now(), 'confirm'",
+    "a cancellation of what was released": "SELECT booking_id, epoch, version + 1, 'cancelled', now(), 'cancel'",
+}
+
+
+@pytest.mark.parametrize("end", SECOND_ENDS)
+def test_a_second_end_is_found(sale: Sale, record: Record, database: str, end: str) -> None:
+    invariants.reservations_end_once(database, event_id=sale.event_id)
     with psycopg.connect(database, autocommit=True) as owner:
-        owner.execute(
-            "INSERT INTO booking.booking_history (booking_id, epoch, version, status, at, cause) "
-            "SELECT booking_id, epoch, version + 1, 'expired', now(), 'deadline' FROM booking.bookings "
-            "WHERE user_id = 'bob' AND event_id = %s",
-            [sale.event_id],
-        )
-        with goes_red("ended twice"):
-            invariants.reservations_end_once(database)
+        owner.execute(_row_of("bob", SECOND_ENDS[end]), [sale.event_id])
+    with goes_red("1 histories cannot be"):
+        invariants.reservations_end_once(database, event_id=sale.event_id)
+
+
+def test_an_end_that_was_told_after_the_rebuild_is_void_and_one_that_was_told_before_is_not(
+    sale: Sale, record: Record, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(_row_of("bob", SECOND_ENDS["a second end, after a rebuild"]), [sale.event_id])
+    shard = shard_of_event(sale.event_id, len(sale.shop.shards))
+    epoch = sale.shop.epochs.of(shard)
+    before, after = time.time() - 3600, time.time() + 3600
+    invariants.reservations_end_once(database, {(shard, epoch + 1): before}, sale.event_id)
+    with goes_red("ended twice: .*released.*, and then .*expired"):
+        invariants.reservations_end_once(database, {(shard, epoch + 1): after}, sale.event_id)
+
+
+def test_what_was_confirmed_does_not_end_after_any_rebuild(sale: Sale, record: Record, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(_row_of("ann", SECOND_ENDS["a second end, after a rebuild"]), [sale.event_id])
+    shard = shard_of_event(sale.event_id, len(sale.shop.shards))
+    rebuilt = {(shard, epoch): time.time() - 3600 for epoch in range(1, 10)}
+    with goes_red("ended twice: .*confirmed.*, and then .*expired"):
+        invariants.reservations_end_once(database, rebuilt, sale.event_id)
+
+
+def _row_of(user: str, row: str) -> bytes:
+    return (
+        "INSERT INTO booking.booking_history (booking_id, epoch, version, status, at, cause) "
+        f"{row} FROM booking.bookings WHERE user_id = '{user}' AND event_id = %s"
+    ).encode()
 
 
 def test_what_a_question_finds_is_told(sale: Sale, record: Record, database: str) -> None:

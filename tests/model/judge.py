@@ -1,13 +1,15 @@
 """What must hold, judged from both stores as they stand and from what clients were told. One judge for both worlds."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from app.domain.idempotency import KEPT_MS
 from app.domain.model import Booking
+from tests.model.log import Log
 from tests.model.stage import Broken
 from tests.model.terms import LIMIT, Clock, short
+from tests.support.transitions import Transition, wrong_with
 
 Claim = tuple[str, int, int]
 """The answer to a key: booking, when, deadline."""
@@ -56,6 +58,7 @@ class View:
     """In Postgres: confirmed, version."""
     rows: dict[str, Recorded] = field(default_factory=dict)
     claims: dict[tuple[str, str, str], Claim] = field(default_factory=dict)
+    history: dict[str, list[Transition]] = field(default_factory=dict)
     payments: list[tuple[str, str, str | None]] = field(default_factory=list)
     """State, booking, the booking that it was first for."""
     sold_by: dict[str, tuple[int, int, int, int, bool]] = field(default_factory=dict)
@@ -214,9 +217,9 @@ class Judge:
 
     # --- at rest ---
 
-    def at_rest(self, view: View, events: dict[str, list[str]], captured: set[str]) -> None:
-        """Everybody is done, everything has been told. `events`: of each booking, in the log, by id; `captured`:
-        bookings for which the provider has the money."""
+    def at_rest(self, view: View, log: Log, captured: set[str]) -> None:
+        """Everybody is done, everything has been told. `captured`: bookings for which the provider has the money."""
+        events = log.told()
         self.view = view
         if not view.is_open:
             raise Broken(f"closed for ever: {view.epochs}")
@@ -241,7 +244,19 @@ class Judge:
             wanted = ["confirmed", "cancelled"] if row.status == "cancelled" else [row.status]
             if sorted(events.get(booking_id, [])) != sorted(wanted):
                 raise Broken(f"{short(booking_id)} is {row.status}, and the world was told {events.get(booking_id)}")
+        self._history(view, log)
         self._money(view, captured)
+
+    def _history(self, view: View, log: Log) -> None:
+        """Invariants 4 and 9: what the log tells is there, and what is there can have happened."""
+        for booking_id, transition in log.transitions():
+            kept = [replace(row, late=False) for row in view.history.get(booking_id, ())]
+            if transition not in kept:
+                raise Broken(f"{short(booking_id)}: {transition} is not in its history: {', '.join(map(str, kept))}")
+        for booking_id, row in view.rows.items():
+            history = view.history.get(booking_id, [])
+            if wrong := wrong_with(history, row.status):
+                raise Broken(f"{short(booking_id)}: {wrong}: {', '.join(map(str, sorted(history)))}")
 
     def _money(self, view: View, captured: set[str]) -> None:
         """Invariant 7."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from app.domain.ports import Entry
 from tests.model.stage import Broken
-from tests.model.terms import SHARD, SHARDS
+from tests.model.terms import RECORDED_AS, SHARD, SHARDS
+from tests.support.transitions import Transition
 from worker.events import Message, decode_log, encode_event, encode_log
 from worker.handlers import Later, RecordReservations, SettleBookings
 
@@ -81,6 +82,13 @@ class Log:
         for record in self.uncommitted():
             if record.topic == LOG:
                 yield decode_log(record.value)[1]
+
+    def transitions(self) -> Iterator[tuple[str, Transition]]:
+        """What Redis has told, by booking."""
+        for record in self.records:
+            for entry in decode_log(record.value)[1] if record.topic == LOG else ():
+                epoch = int(entry["seq"].partition("-")[0])
+                yield entry["booking_id"], Transition(epoch, int(entry["version"]), *RECORDED_AS[entry["kind"]])
 
     def told(self) -> dict[str, list[str]]:
         """Of each booking, what the world was told of it, duplicates by id taken once."""

@@ -72,8 +72,10 @@ class ModelWorld:
                 for r in pg.rows.values()
             },
             {key: record[1:] for key, record in pg.keys.items()},
-            [(a.state, a.booking_id, a.replaces) for a in pg.attempts],
+            payments=[(a.state, a.booking_id, a.replaces) for a in pg.attempts],
         )
+        for (booking_id, *_), transition in pg.history.items():
+            view.history.setdefault(booking_id, []).append(transition)
         space = server.spaces.get(pg.epoch)
         if space and view.is_open:
             for name, zone in space.zones.items():

@@ -192,7 +192,7 @@ class ModelRebuilding:
                 seats[row.zone] += counted
                 taken[user] = before + counted
             else:
-                pg.end(row, "expired", "rebuild")
+                pg.end(row, "expired", "rebuild", pg.epoch)
                 ended += 1
         return ended
 
@@ -227,7 +227,7 @@ class ModelRebuilding:
         return Hold(
             row.booking_id, EVENT, row.zone, row.user, row.quantity, row.reserved_at,
             pg.deadline_in_the_image(row), row.reserved_at + HOLD_SECONDS_MAX * 1000, row.key,
-            claim[0] if claim and claim[1] == row.booking_id else "", row.reserved_at,
+            claim[0] if claim and claim[1] == row.booking_id else "", row.reserved_at, row.version,
             state="pinned" if attempt else "reserved", pin=row.void_pin + (1 if attempt else 0),
             pinned_at=pg.clock.ms if attempt else 0, payment=attempt.payment_id if attempt else "",
         )  # fmt: skip

@@ -22,9 +22,11 @@ from tests.model.terms import (
     HOLD_SECONDS_MAX,
     LIMIT,
     PRICE_MINOR,
+    RECORDED_AS,
     SHARD,
     Clock,
 )
+from tests.support.transitions import Transition
 
 Key = tuple[str, str, str]
 """User, verb, key."""
@@ -40,6 +42,9 @@ class Row:
     deadline: int
     key: str
     status: Any = "reserved"
+    version: int = 1
+    epoch: int = 1
+    """Of its last transition."""
     void_pin: int = 0
     payment_id: str | None = None
     cause: str = "reserve"
@@ -48,7 +53,7 @@ class Row:
         return Booking(
             booking_id=self.booking_id, event_id=EVENT, zone_id=self.zone, user_id=self.user, quantity=self.quantity,
             unit_price_minor=PRICE_MINOR, currency=CURRENCY, status=self.status, reserved_at_ms=self.reserved_at,
-            deadline_ms=self.deadline, payment_id=self.payment_id, cause=self.cause,
+            deadline_ms=self.deadline, payment_id=self.payment_id, cause=self.cause, version=self.version,
         )  # fmt: skip
 
 
@@ -80,6 +85,8 @@ class ModelPostgres:
     rows: dict[str, Row] = field(default_factory=dict)
     keys: dict[Key, tuple[str, str, int, int]] = field(default_factory=dict)
     """Fingerprint, booking, when, deadline."""
+    history: dict[tuple[str, int, int], Transition] = field(default_factory=dict)
+    """By booking, epoch and version."""
     attempts: list[Attempt] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
     told: int = 0
@@ -153,16 +160,24 @@ class ModelPostgres:
         if key and makes_way:
             self.keys[user, verb, key] = record
 
-    def _insert(self, b: Booking, key: str, fingerprint: str, live: bool, live_only: bool, status: str) -> Row | None:
+    def _note(self, booking_id: str, epoch: int, version: int, status: str, cause: str) -> None:
+        """A transition that is there already stands."""
+        transition = Transition(epoch, version, status, cause, epoch < self.epoch)
+        self.history.setdefault((booking_id, epoch, version), transition)
+
+    def _insert(
+        self, b: Booking, key: str, fingerprint: str, epoch: int, live: bool, live_only: bool, status: str
+    ) -> Row | None:
         """The row, if it is new."""
         if b.booking_id in self.rows or (live_only and not live):
             return None
         row = self.rows[b.booking_id] = Row(
-            b.booking_id, b.zone_id, b.user_id, b.quantity, b.reserved_at_ms, b.deadline_ms, key, status
-        )
+            b.booking_id, b.zone_id, b.user_id, b.quantity, b.reserved_at_ms, b.deadline_ms, key, status, b.version,
+            epoch,
+        )  # fmt: skip
+        self._note(b.booking_id, epoch, 1, "reserved", "reserve")
         if status == "reserved" and not live:
-            row.status, row.cause = "expired", "rebuild"
-            self._tell_booking(row)
+            self.end(row, "expired", "rebuild", epoch if self.off == "a_rebuild_has_numbers" else self.epoch)
         if live or self.off == "dead_own_no_key":
             self._claim(b.user_id, "reserve", key, (fingerprint, b.booking_id, b.reserved_at_ms, b.deadline_ms))
         return row
@@ -170,11 +185,13 @@ class ModelPostgres:
     def insert_pins(self, pins: Sequence[Pin], epoch: int) -> None:
         for pin in pins:
             live = pin.epoch == epoch or self.off == "pin_epoch"
-            self._insert(pin.booking, pin.idempotency_key, pin.fingerprint, live, True, "reserved")
+            self._insert(pin.booking, pin.idempotency_key, pin.fingerprint, pin.epoch, live, True, "reserved")
 
-    def end(self, row: Row, status: str, cause: str) -> None:
-        row.status, row.cause = status, cause
-        self._tell_booking(row)
+    def end(self, row: Row, status: str, cause: str, epoch: int, version: int = 0) -> None:
+        """What Postgres decides is numbered after what it knows, and after `version`."""
+        row.status, row.cause, row.epoch, row.version = status, cause, epoch, max(row.version, version) + 1
+        self._note(row.booking_id, epoch, row.version, status, cause)
+        self._tell_booking(row, counts=status in ("confirmed", "cancelled"))
 
     def deadline_in_the_image(self, row: Row) -> int:
         return row.reserved_at + HOLD_SECONDS * 1000 if self.off == "the_image_has_the_deadlines" else row.deadline
@@ -203,24 +220,24 @@ class ModelPostgres:
             booking_id=entry["booking_id"], event_id=EVENT, zone_id=entry["zone_id"], user_id=entry["user_id"],
             quantity=int(entry["quantity"]), unit_price_minor=PRICE_MINOR, currency=CURRENCY, status="reserved",
             reserved_at_ms=int(entry["reserved_at_ms"]), deadline_ms=int(entry["deadline_ms"]),
+            version=int(entry["version"]),
         )  # fmt: skip
         status = "reserved" if kind in ("created", "extended") else kind
-        fresh = self._insert(booking, entry["idempotency_key"], entry["fingerprint"], live, False, status)
+        fresh = self._insert(booking, entry["idempotency_key"], entry["fingerprint"], of_epoch, live, False, status)
         row = self.rows[booking.booking_id]
+        what, cause = RECORDED_AS[kind]
+        self._note(row.booking_id, of_epoch, booking.version, what, cause)
         if kind == "extended":
             counts = live or self.off == "extensions_read_the_epoch"
             later = row.deadline < booking.deadline_ms or self.off == "deadlines_move_forward"
             if counts and later and row.status == "reserved":
-                row.deadline = booking.deadline_ms
+                row.deadline, row.version = booking.deadline_ms, max(row.version, booking.version)
             if live:
                 record = (entry["verb_fingerprint"], row.booking_id, int(entry["at_ms"]), booking.deadline_ms)
                 self._claim(row.user, "extend", entry["verb_key"], record)
-        elif kind != "created":
-            if fresh:
-                row.cause = kind
-                self._tell_booking(row)
-            elif row.status == "reserved":
-                self.end(row, kind, kind)
+        elif kind != "created" and (fresh or row.status == "reserved"):
+            row.status, row.cause, row.version = kind, cause, max(row.version, booking.version)
+            self._tell_booking(row)
 
     # --- Ledger ---
 
@@ -246,9 +263,9 @@ class ModelPostgres:
             outcome = "MAX_TICKETS_EXCEEDED"
         else:
             outcome = "CONFIRMED"
-            row.status, row.payment_id, row.cause = "confirmed", pin.payment_id, "confirm"
+            row.payment_id = pin.payment_id
             self._count(row, quantity)
-            self._tell_booking(row, counts=True)
+            self.end(row, "confirmed", "confirm", pin.epoch, pin.booking.version)
         booking = row.booking() if row else None
         return Decision(pin.booking.booking_id, outcome, booking, reason, self.facts(pin.booking))
 
@@ -272,7 +289,7 @@ class ModelPostgres:
         else:
             outcome = "ENDED"
             if row.status == "reserved" and self.off != "settling_records_first":
-                self.end(row, "expired", "unconfirmed")
+                self.end(row, "expired", "unconfirmed", pin.epoch, pin.booking.version)
         booking = row.booking() if row else None
         if booking and outcome == "ENDED" and booking.status == "reserved":
             booking = replace(booking, status="expired")  # as if it were recorded
@@ -291,9 +308,8 @@ class ModelPostgres:
             if row is None or row.user != user_id or row.status not in ("confirmed", "cancelled"):
                 return Decision(booking_id, "RESERVATION_NOT_FOUND", reason=row.status if row else None)
             if row.status == "confirmed":
-                row.status, row.cause = "cancelled", "cancel"
                 self._count(row, -row.quantity)
-                self._tell_booking(row, counts=True)
+                self.end(row, "cancelled", "cancel", row.epoch)
                 for attempt in self.attempts:
                     if attempt.booking_id == booking_id and attempt.state == "captured":
                         attempt.state = "refunding"

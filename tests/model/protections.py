@@ -18,6 +18,7 @@ PROTECTIONS: Final = {
     "recording_reads_the_epoch": "what a dead epoch promised is recorded as live",
     "recording_takes_the_lock": "recording reads the epoch and writes without the shard's lock",
     "dead_own_no_key": "a reservation recorded as ended by a rebuild still owns its idempotency key",
+    "a_rebuild_has_numbers": "what a rebuild ends takes the number of a transition that may still be told",
     "extensions_read_the_epoch": "an extension of a dead epoch still moves the deadline",
     # Rule 3.7: the rebuild.
     "one_rebuilds": "two rebuild at once: no session lock from freeze to install",
@@ -53,6 +54,7 @@ FOCUS: Final = {
     "recording_reads_the_epoch": ("amnesia", "relay"),
     "recording_takes_the_lock": ("amnesia", "relay"),
     "dead_own_no_key": ("amnesia", "keys", "relay"),
+    "a_rebuild_has_numbers": ("amnesia", "relay"),
     "extensions_read_the_epoch": ("amnesia", "extend", "relay"),
     "one_rebuilds": ("amnesia", "relay"),
     "a_freeze_has_an_owner": ("amnesia", "relay"),
@@ -86,6 +88,7 @@ FOUND_BY: Final = {
     "recording_reads_the_epoch": 1,
     "recording_takes_the_lock": 164,
     "dead_own_no_key": 61,
+    "a_rebuild_has_numbers": 3,
     "extensions_read_the_epoch": 1007,
     "one_rebuilds": 2,
     "a_freeze_has_an_owner": 57,

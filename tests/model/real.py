@@ -20,6 +20,7 @@ from tests.model.model import Epochs
 from tests.model.real_stores import Servers, SteppedPostgres, SteppedRedis
 from tests.model.stage import Stage
 from tests.model.terms import CAPACITIES, EVENT, SHARD, SHARDS, Clock, Mint
+from tests.support.transitions import Transition
 
 _VIEW: Final = """
     SELECT jsonb_build_object(
@@ -33,6 +34,8 @@ _VIEW: Final = """
                  FROM booking.bookings),
         'claims', (SELECT jsonb_agg(jsonb_build_array(user_id, verb, key, booking_id, booking.to_ms(created_at),
                        answer -> 'deadline')) FROM booking.idempotency_keys),
+        'history', (SELECT jsonb_agg(jsonb_build_array(history_id, booking_id, epoch, version, status, cause))
+                    FROM booking.booking_history),
         'payments', (SELECT jsonb_agg(jsonb_build_array(state, booking_id, replaces)) FROM booking.payments)
     )
 """
@@ -69,6 +72,7 @@ class RealWorld:
         self.postgres = SteppedPostgres(stage, servers)
         self._known: Any = None
         self._seen: tuple[int, int] = (-1, -1)
+        self._late: dict[int, bool] = {}
         self.ledger = PostgresLedger(self.postgres, SHARDS)
         epochs: Any = Epochs(stage, lambda: self._read()["epoch"])
         self.reservations = RedisReservations(self.redis, epochs, SHARDS, 10**6, Mint(), self.clock)
@@ -126,8 +130,12 @@ class RealWorld:
                 (user, verb, key): (booking, at, deadline)
                 for user, verb, key, booking, at, deadline in pg["claims"] or ()
             },
-            [tuple(payment) for payment in pg["payments"] or ()],
+            payments=[tuple(payment) for payment in pg["payments"] or ()],
         )
+        for row_id, booking, epoch, *what in pg["history"] or ():
+            # Every commit is looked at: its epoch is the one that stands beside it.
+            late = self._late.setdefault(row_id, epoch < pg["epoch"])
+            view.history.setdefault(booking, []).append(Transition(epoch, *what, late))
         if view.is_open:
             found = json.loads(told)
             view.live = {booking: Live(*fields) for booking, fields in dict(found["live"]).items()}

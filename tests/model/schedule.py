@@ -153,9 +153,9 @@ class Schedule:
             for payment in world.payments.list_payments(None, None, 100)
             if cast.till.states.get(payment.number) == "captured"
         }
-        self.judge.at_rest(world.view(), self.log.told(), captured)
+        self.judge.at_rest(world.view(), self.log, captured)
         self.log.replay(self.rng)
-        self.judge.at_rest(world.view(), self.log.told(), captured)
+        self.judge.at_rest(world.view(), self.log, captured)
 
     def _tell_everything(self) -> None:
         log = self.log

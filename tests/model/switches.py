@@ -101,6 +101,9 @@ end
             ]
         }
     ),
+    "a_rebuild_has_numbers": Switch(
+        functions={"add_bookings": [("SELECT b.booking_id, s.epoch,", "SELECT b.booking_id, b.epoch,")]}
+    ),
     "extensions_read_the_epoch": Switch(
         functions={
             "record_extensions": [

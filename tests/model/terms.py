@@ -18,6 +18,13 @@ HOLD_SECONDS_MAX: Final = 1_500
 PIN_LIMIT_MS: Final = 15_000
 PRICE_MINOR: Final = 15_000
 CURRENCY: Final = "THB"
+RECORDED_AS: Final = {
+    "created": ("reserved", "reserve"),
+    "extended": ("reserved", "extend"),
+    "released": ("released", "release"),
+    "expired": ("expired", "expire"),
+}
+"""What Redis tells by kind: the status and the cause of its row of history."""
 STARTED_MS: Final = 1_800_000_000_000
 
 

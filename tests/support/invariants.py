@@ -1,8 +1,10 @@
 """The invariants of the two stores at rest, and of what was told, asked of real servers. Those of the clients' own
 history are in `promises`."""
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -11,12 +13,13 @@ from kafka import KafkaConsumer, TopicPartition
 from app.wiring import Wiring
 from dev.process import ROOT
 from tests.support.promises import Call, Record, deadline_ms
+from tests.support.transitions import SETTLED, Transition, wrong_with
 from worker.topics import Topics
 
 _READ_SECONDS = 30
 QUESTIONS = sorted(path.stem for path in (ROOT / "sql" / "reconcile").glob("*.sql"))
-SETTLED = ("confirmed", "cancelled", "released", "expired")
-"""The states that the public is told of."""
+Rebuilt = Mapping[tuple[int, int], float]
+"""When the shard came to the epoch, seconds since the epoch of Unix."""
 
 
 def stores_agree(shop: Wiring, event_id: str | None = None) -> None:
@@ -40,20 +43,37 @@ def questions_find_nothing(database: str, questions: Iterable[str] = QUESTIONS) 
             assert not found, f"{question} finds {found}"
 
 
-def reservations_end_once(database: str) -> None:
-    """Invariant 4: no booking has two ends in one epoch, and none is confirmed twice.
+def reservations_end_once(database: str, rebuilt: Rebuilt | None = None, event_id: str | None = None) -> None:
+    """Invariant 4: what has ended has ended, and what was confirmed is.
 
-    An end of which only Redis knew when it was lost is void: the rebuild makes the reservation live again, and it ends
-    again, in the new epoch. If its first end is told late after all, both are in its history."""
-    twice = _rows(
+    Only an end of which Postgres had not heard when its shard was rebuilt is void: the reservation is live again, and
+    ends again. Should that first end be told late after all, both are in its history. `rebuilt`: see `rebuilds`."""
+    wrong: list[str] = []
+    for shard, booking_id, status, rows in _rows(
         database,
-        "SELECT booking_id, array_agg(status || ' ' || cause ORDER BY epoch, version) FROM booking.booking_history "
-        "WHERE cause <> 'rebuild' GROUP BY booking_id, epoch HAVING count(*) FILTER (WHERE status IN ('released', "
-        "'expired', 'cancelled')) > 1 "
-        "UNION SELECT booking_id, array_agg(status || ' ' || epoch) FROM booking.booking_history "
-        "WHERE status = 'confirmed' GROUP BY booking_id HAVING count(*) > 1",
-    )
-    assert not twice, f"ended twice: {twice[:3]}"
+        "SELECT b.shard, b.booking_id::text, b.status, jsonb_agg(jsonb_build_array(h.epoch, h.version, h.status, "
+        "h.cause, extract(epoch FROM h.recorded_at))) FROM booking.bookings AS b JOIN booking.booking_history AS h "
+        "USING (booking_id) WHERE event_id = coalesce(%s, event_id) GROUP BY b.booking_id",
+        event_id,
+    ):
+        history = [
+            Transition(epoch, *what, at >= (rebuilt or {}).get((shard, epoch + 1), math.inf))
+            for epoch, *what, at in rows
+        ]
+        if why := wrong_with(history, status):
+            wrong.append(f"{booking_id}: {why}")
+    assert not wrong, f"{len(wrong)} histories cannot be, such as {wrong[:3]}"
+
+
+def rebuilds(bootstrap_servers: str) -> Rebuilt:
+    """As the log tells them."""
+    found: dict[tuple[int, int], float] = {}
+    for each in _read(bootstrap_servers, Topics().booking_events):
+        headers = {name: value.decode() for name, value in each.headers}
+        if headers["ce_type"] == "shard.rebuilt":
+            shard, epoch = map(int, headers["ce_id"].removeprefix("shard/").split(":"))
+            found[shard, epoch] = datetime.fromisoformat(headers["ce_time"]).timestamp()
+    return found
 
 
 def answers_are_true(database: str, record: Record) -> None:
@@ -127,8 +147,18 @@ def _after(verb: str, also: set[str]) -> tuple[str, ...]:
 
 
 def _told(bootstrap_servers: str, topic: str) -> Mapping[str, set[str]]:
-    """The ids of the public events of each booking, from the log's beginning to its present end."""
+    """The ids of the public events of each booking. Duplicates share their id: two that differ are none."""
     told: defaultdict[str, set[str]] = defaultdict(set)
+    values: dict[str, bytes] = {}
+    for each in _read(bootstrap_servers, topic):
+        ce_id = dict(each.headers)["ce_id"].decode()
+        told[each.key.decode()].add(ce_id)
+        assert values.setdefault(ce_id, each.value) == each.value, f"{ce_id} was told twice, and not the same"
+    return told
+
+
+def _read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
+    """The records of a topic, from its beginning to its present end."""
     consumer: Any = KafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         auto_offset_reset="earliest",
@@ -141,12 +171,9 @@ def _told(bootstrap_servers: str, topic: str) -> Mapping[str, set[str]]:
         ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
         while any(consumer.position(each) < ends[each] for each in partitions):
             for records in consumer.poll(500).values():
-                for each in records:
-                    headers = {name: value.decode() for name, value in each.headers}
-                    told[each.key.decode()].add(headers["ce_id"])
+                yield from records
     finally:
         consumer.close()
-    return told
 
 
 def _rows(database: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

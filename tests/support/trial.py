@@ -83,7 +83,7 @@ def _judge(system: System, customers: Customers, losses: Sequence[Loss]) -> list
         *(lambda e=e: promises.limits_held(record, e, LIMIT) for e in customers.capacities),
         lambda: assert_seats_are_conserved(system, *customers.capacities),
         lambda: invariants.questions_find_nothing(system.database),
-        lambda: invariants.reservations_end_once(system.database),
+        lambda: invariants.reservations_end_once(system.database, invariants.rebuilds(system.kafka)),
         lambda: invariants.answers_are_true(system.database, record),
         *(
             lambda e=e: invariants.transitions_are_told_once(system.database, system.kafka, event_id=e)
