@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None, wire: Callable[[Settings], Star
 
 
 def _wired(settings: Settings) -> Startable:
-    return build(settings, (metrics.observe_breaker, metrics.observe_rebuild))
+    return build(settings, (metrics.observe_breaker, metrics.observe_rebuild, metrics.observe_script_failed))
 
 
 class _Once:

@@ -77,6 +77,7 @@ class Wiring:
     on_breaker: Callable[[str, bool], None] = lambda server, is_open: None
     """Told when a server has fallen silent for this process (True), and when it answers again."""
     on_rebuild: OnProgress = lambda shard, step, count: None
+    on_script_failed: Callable[[str], None] = lambda script: None
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -104,7 +105,13 @@ class Wiring:
         self._refresh = Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
         self._background = [self._refresh, *([Every(_EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
         self.reservations = RedisReservations(
-            self.redis, self.epochs, settings.shards, settings.outbox_max, now=self.now, on_closed=self._met_closed
+            self.redis,
+            self.epochs,
+            settings.shards,
+            settings.outbox_max,
+            now=self.now,
+            on_closed=self._met_closed,
+            on_script_failed=self.on_script_failed,
         )
         self.reserve = Reserve(self.reservations, self.ledger, settings.shards)
         provider = provider_of(settings, self.time_limit)
@@ -258,10 +265,12 @@ def _health(check: Callable[[], object]) -> str:
 
 
 OnBreaker = Callable[[str, bool], None]
-_UNWATCHED: tuple[OnBreaker, OnProgress] = (lambda server, is_open: None, lambda shard, step, count: None)
+Watch = tuple[OnBreaker, OnProgress, Callable[[str], None]]
+"""Of a breaker, a rebuild, a script that has failed."""
+_UNWATCHED: Watch = (lambda server, is_open: None, lambda shard, step, count: None, lambda script: None)
 
 
-def build(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
+def build(settings: Settings, watch: Watch = _UNWATCHED) -> Wiring:
     """For the web process and the CLI. Where gevent runs, a server that does not answer is given up in time."""
     return Wiring(
         settings,
@@ -270,13 +279,21 @@ def build(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) 
         reopens=True,
         on_breaker=watch[0],
         on_rebuild=watch[1],
+        on_script_failed=watch[2],
     )
 
 
-def build_worker(settings: Settings, watch: tuple[OnBreaker, OnProgress] = _UNWATCHED) -> Wiring:
+def build_worker(settings: Settings, watch: Watch = _UNWATCHED) -> Wiring:
     """For the worker, which has nobody waiting: its batches may take longer than a request."""
     timeout_s = max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S)
-    return Wiring(settings, statement_timeout_s=timeout_s, on_breaker=watch[0], on_rebuild=watch[1])
+    on_breaker, on_rebuild, on_script_failed = watch
+    return Wiring(
+        settings,
+        statement_timeout_s=timeout_s,
+        on_breaker=on_breaker,
+        on_rebuild=on_rebuild,
+        on_script_failed=on_script_failed,
+    )
 
 
 _WORKER_TIMEOUT_S = 30

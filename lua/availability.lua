@@ -27,8 +27,8 @@ for i = 4, #ARGV do
   local z = call("HMGET", zone_key(name), "capacity", "confirmed", "held", "version", "ceiling")
   if z[1] then
     local capacity, confirmed, version = tonumber(z[1]), tonumber(z[2]), tonumber(z[4])
-    local held = (tonumber(z[3]) or 0) - seats_due(name)
-    local most = math.min(capacity, tonumber(z[5]) or capacity) -- a cut of capacity may be under way
+    local held = tonumber(z[3] or 0) - seats_due(name)
+    local most = math.min(capacity, tonumber(z[5] or capacity)) -- a cut of capacity may be under way
     zones[#zones + 1] = { capacity, confirmed, held, math.max(0, most - confirmed - held), version }
   else
     zones[#zones + 1] = {}

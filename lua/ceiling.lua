@@ -28,7 +28,7 @@ end
 if z[3] then
   return { "CAPACITY_IN_USE", 0 }
 end
-local in_use = tonumber(z[1]) + (tonumber(z[2]) or 0)
+local in_use = tonumber(z[1]) + tonumber(z[2] or 0)
 if in_use > capacity then
   return { "CAPACITY_IN_USE", in_use }
 end

@@ -18,7 +18,7 @@ if not now then
 end
 local token, burst = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local full_at = math.max(tonumber(redis.call("GET", KEYS[1]) or 0), now)
+local full_at = math.max(tonumber(redis.call("GET", KEYS[1]) or 0) or 0, now)
 local retry_in = full_at + token - burst * token - now
 if retry_in > 0 then
   return { "RATE_LIMITED", retry_in, full_at - now }

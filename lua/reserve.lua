@@ -83,7 +83,7 @@ local z = call(
   "HMGET", zone, "version", "capacity", "confirmed", "held", "price", "currency", "digits", "opens", "closes",
   "hold_ms", "hold_max_ms", "per_user", "per_reservation", "due", "ceiling"
 )
-local capacity, confirmed, held = tonumber(z[2]), tonumber(z[3]), tonumber(z[4]) or 0
+local capacity, confirmed, held = tonumber(z[2]), tonumber(z[3]), tonumber(z[4] or 0)
 local price, currency = tonumber(z[5]), z[6]
 local opens, closes, due = tonumber(z[8]), tonumber(z[9]), tonumber(z[14])
 local per_user, per_reservation = tonumber(z[12]), tonumber(z[13])
@@ -104,7 +104,7 @@ local function short_of_seats()
   if due and due <= now then
     reclaim_zone(name, RECLAIM_LIMIT)
     note_earliest(name)
-    held = tonumber(call("HGET", zone, "held")) or 0
+    held = tonumber(call("HGET", zone, "held") or 0)
     due = tonumber(call("HGET", zone, "due"))
     u = call("HMGET", mine, "held", "confirmed")
   end
@@ -116,8 +116,8 @@ local function short_of_seats()
 end
 
 local function taken_by_user()
-  local user_held = tonumber(u[1]) or 0
-  return user_held + (tonumber(u[2]) or 0), user_held
+  local user_held = tonumber(u[1] or 0)
+  return user_held + tonumber(u[2] or 0), user_held
 end
 
 local function end_users_due()
@@ -133,13 +133,14 @@ local function end_users_due()
       end
     end
   end
-  held = tonumber(call("HGET", zone, "held")) or 0
+  held = tonumber(call("HGET", zone, "held") or 0)
   u = call("HMGET", mine, "held", "confirmed")
 end
 
 if not z[1] then
   return unknown_zone()
 end
+assert(price, "the price is no number") -- of all others, what follows reckons with
 if z[15] then
   capacity = math.min(capacity, tonumber(z[15])) -- a cut of capacity is under way (rule 3.8)
 end

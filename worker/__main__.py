@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         return 1
     stop = _stop_on_signal()
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
-    wiring = build_worker(settings, (metrics.observe_breaker, metrics.observe_rebuild))
+    wiring = build_worker(settings, (metrics.observe_breaker, metrics.observe_rebuild, metrics.observe_script_failed))
     wiring.start()
     log.info("worker runs: %s", ", ".join(loop for loop in LOOPS if loop in loops))
     worker = Worker(wiring, loops, stop)

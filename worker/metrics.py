@@ -24,6 +24,7 @@ _rebuild_rows = Gauge(
     "Of a shard's rebuild, under way or the last: entries recorded, rows of the image, rows installed",
     ["shard", "step"],
 )
+_scripts_failed = Counter("holdfast_scripts_failed_total", "Scripts that stopped in the middle of it", ["script"])
 
 
 def observe_breaker(server: str, is_open: bool) -> None:
@@ -33,6 +34,10 @@ def observe_breaker(server: str, is_open: bool) -> None:
 
 def observe_rebuild(shard: int, step: str, count: int) -> None:
     _rebuild_rows.labels(str(shard), step).set(count)
+
+
+def observe_script_failed(script: str) -> None:
+    _scripts_failed.labels(script).inc()
 
 
 class Stores(Protocol):

@@ -59,6 +59,7 @@ _rebuild_rows = Gauge(
     ["shard", "step"],
     multiprocess_mode="mostrecent",
 )
+_scripts_failed = Counter("holdfast_scripts_failed_total", "Scripts that stopped in the middle of it", ["script"])
 
 
 class _Answered(NamedTuple):
@@ -136,6 +137,10 @@ def observe_breaker(server: str, is_open: bool) -> None:
 
 def observe_rebuild(shard: int, step: str, count: int) -> None:
     _rebuild_rows.labels(str(shard), step).set(count)
+
+
+def observe_script_failed(script: str) -> None:
+    _scripts_failed.labels(script).inc()
 
 
 def exposition() -> bytes:

@@ -31,8 +31,13 @@ _KNOWN_NOT_NOW = (
     redis_errors.ClusterDownError,  # and with it MASTERDOWN
     redis_errors.TryAgainError,
 )
+_IN_A_SCRIPT = "@user_script"
 # Errors that say that no answer came.
 _SILENCE = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+
+
+class ScriptFailed(Exception):
+    """A script has stopped in the middle of it: it is wrong, or what it has read is."""
 
 
 class _Identified:
@@ -93,18 +98,17 @@ class Redis:
         """Runs script `name` on `key`; `arguments` makes its ARGV from the server's run_id.
 
         Raises `SERVICE_UNAVAILABLE` if Redis cannot be reached, cannot answer now or does not answer in time. In the
-        last case the script may have run: the outcome is not known."""
+        last case the script may have run: the outcome is not known. Raises `ScriptFailed`; what it had done by then is
+        done."""
         wanted = script(name)
-        if self._pipe is not None:
-            return self._run_through(self._pipe, wanted, key, arguments)
-        with self._connection() as connection:
-            argv = arguments(connection.run_id)
-            try:
-                connection.send_command("EVALSHA", wanted.sha, 1, key, *argv)
-                return cast(list[Any], connection.read_response())
-            except redis_errors.NoScriptError:  # not run: the server has not seen it, or was told to forget
-                connection.send_command("EVAL", wanted.text, 1, key, *argv)
-                return cast(list[Any], connection.read_response())
+        try:
+            if self._pipe is not None:
+                return self._run_through(self._pipe, wanted, key, arguments)
+            return self._run_pooled(wanted, key, arguments)
+        except redis_errors.ResponseError as error:
+            if _IN_A_SCRIPT not in str(error):
+                raise
+            raise ScriptFailed(f"{name}.lua: {error}") from error
 
     def command(self, *words: str | int) -> Any:
         """Runs one plain command. Raises `SERVICE_UNAVAILABLE` as `run` does."""
@@ -143,6 +147,16 @@ class Redis:
             connection = self._pool.connection_class(**self._pool.connection_kwargs)
             connection.connect()
             return connection
+
+    def _run_pooled(self, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
+        with self._connection() as connection:
+            argv = arguments(connection.run_id)
+            try:
+                connection.send_command("EVALSHA", wanted.sha, 1, key, *argv)
+                return cast(list[Any], connection.read_response())
+            except redis_errors.NoScriptError:  # not run: the server has not seen it, or was told to forget
+                connection.send_command("EVAL", wanted.text, 1, key, *argv)
+                return cast(list[Any], connection.read_response())
 
     def _run_through(
         self, pipe: Pipe, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int]]

@@ -1,6 +1,8 @@
 """Redis as the port `Reservations`: each method is one script, one round trip. The translator of every Lua reply."""
 
 import json
+import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -26,13 +28,16 @@ from app.domain.model import (
 from app.domain.ports import Entry
 from app.stores import keys, replies
 from app.stores.epochs import Epochs
-from app.stores.lua import Redis
+from app.stores.lua import Redis, ScriptFailed
 
 _ZONES_PER_AUDIT: Final = 500
 """Named in one call of the script; it looks at as many of them as its own budget admits."""
 
 
 _LIVE_PER_PAGE: Final = 2000
+_FRESH_S: Final = 600
+"""So long after a rebuild nobody is believed to have edited a shard again in the way that he did before."""
+log = logging.getLogger(__name__)
 
 
 class RedisReservations:
@@ -47,6 +52,7 @@ class RedisReservations:
         new_booking_id: Callable[[int], str] = ids.new_booking_id,
         now: Callable[[], int] | None = None,
         on_closed: Callable[[int], None] = lambda shard: None,
+        on_script_failed: Callable[[str], None] = lambda script: None,
     ) -> None:
         self._redis = redis
         self._epochs = epochs
@@ -55,6 +61,9 @@ class RedisReservations:
         self._new_booking_id = new_booking_id
         self._now = now
         self._on_closed = on_closed
+        self._on_script_failed = on_script_failed
+        self._failed: dict[tuple[int, str], tuple[int, float]] = {}
+        """By shard and script: at which epoch, and when, by `time.monotonic`."""
 
     def reserve(self, user_id: str, order: Order) -> Held:
         shard = ids.shard_of_event(order.event_id, self._shards)
@@ -244,7 +253,27 @@ class RedisReservations:
     def _run(self, name: str, shard: int, *arguments: str | int, epoch: int | None = None) -> list[Any]:
         epoch = epoch or self._epochs.of(shard)
         now = self._now() if self._now else ""
-        return self._redis.run(name, keys.epoch(shard), lambda run_id: (f"{epoch} {run_id}", now, *arguments))
+        key = keys.epoch(shard)
+        try:
+            return self._redis.run(name, key, lambda run_id: (f"{epoch} {run_id}", now, *arguments))
+        except ScriptFailed:
+            log.exception("shard %d: a script has failed at epoch %d", shard, epoch)
+            self._on_script_failed(name)
+            if self._failed_on_fresh_data(name, shard, epoch):
+                raise
+            self._redis.run("close", key, lambda run_id: (f"{epoch} {run_id}", now, f"{name} has failed"))
+            return ["SERVICE_UNAVAILABLE", "closed"]
+
+    def _failed_on_fresh_data(self, name: str, shard: int, epoch: int) -> bool:
+        """Our scripts read whatever they have written. If one cannot, somebody has edited it: that is amnesia, and a
+        rebuild mends it (rule 3.7). If it fails once more after that, it is the script that is wrong: then a rebuild
+        mends nothing, and is not asked for again."""
+        before = self._failed.get((shard, name))
+        if before and before[0] < epoch and time.monotonic() - before[1] < _FRESH_S:
+            return True
+        if not before or before[0] != epoch:
+            self._failed[shard, name] = epoch, time.monotonic()
+        return False
 
     def _refusal(self, shard: int, reply: list[Any]) -> Refusal:
         """Turns a reply that is not a success into its refusal. An unknown reply is a bug: it raises `KeyError`."""

@@ -20,7 +20,7 @@ end
 local function drop_from_user(booking, r)
   local user = user_key(r.event, r.user)
   local known = call("HMGET", user, "held", "version", r.digest)
-  local held = (tonumber(known[1]) or 0) - r.quantity
+  local held = tonumber(known[1] or 0) - r.quantity
   local keyed = r.digest ~= "" and known[3] == booking -- after a day the key may be another's
   if keyed then
     keep_answer(booking, r)

@@ -11,6 +11,7 @@ end
 
 local function unpack_reservation(packed)
   local v = cmsgpack.unpack(packed)
+  assert(type(v[19]) == "number", "no reservation")
   return {
     event = v[1], zone = v[2], user = v[3], quantity = v[4], price = v[5], currency = v[6], reserved_at = v[7],
     deadline = v[8], hold_until = v[9], version = v[10], state = v[11], pin = v[12], pinned_at = v[13], payment = v[14],

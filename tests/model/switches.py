@@ -180,7 +180,7 @@ end
         scripts={
             "reserve": [
                 (
-                    "return user_held + (tonumber(u[2]) or 0), user_held",
+                    "return user_held + tonumber(u[2] or 0), user_held",
                     """local here = 0
   for _, field in ipairs(call("HKEYS", mine)) do
     local held_there = #field == 36 and cmsgpack.unpack(call("GET", reservation_key(field)))
@@ -188,7 +188,7 @@ end
       here = here + held_there[4]
     end
   end
-  return here + (tonumber(u[2]) or 0), user_held""",
+  return here + tonumber(u[2] or 0), user_held""",
                 )
             ]
         }

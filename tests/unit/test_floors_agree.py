@@ -62,7 +62,10 @@ def test_a_script_opens_with_its_promise_its_keys_and_its_arguments(name: str) -
 
 @pytest.mark.parametrize(
     "name",
-    ["ceiling", "confirm", "expire", "extend", "flip", "freeze", "install", "learn", "release", "settle", "unpin"],
+    [
+        *("ceiling", "close", "confirm", "expire", "extend", "flip", "freeze", "install", "learn", "release", "settle"),
+        "unpin",
+    ],
 )
 def test_what_ends_or_mends_reservations_works_on_a_full_redis(name: str) -> None:
     assert "allow-oom" in scripts.source(name).splitlines()[0]
