@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
+from worker.partitions import ByKey
 from worker.topics import DEAD_MAX_BYTES, Topics
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class Broker:
             # Public events are a record each: without company each would wake the sender, and be a batch and a request.
             linger_ms=5,
             batch_size=128 * 1024,
+            partitioner=ByKey(),
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )

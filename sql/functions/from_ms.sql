@@ -2,5 +2,5 @@
 -- Locks: none. Idempotent: pure. Raises: nothing.
 CREATE OR REPLACE FUNCTION booking.from_ms(p_ms bigint) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT to_timestamp(p_ms / 1000.0)
+    SELECT to_timestamp(p_ms::double precision / 1000)
 $$;

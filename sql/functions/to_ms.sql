@@ -3,5 +3,5 @@
 -- AT TIME ZONE: immutable with it, and so a part of the query that calls it.
 CREATE OR REPLACE FUNCTION booking.to_ms(p_at timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT round(extract(epoch FROM p_at AT TIME ZONE 'UTC') * 1000)::bigint
+    SELECT round(date_part('epoch', p_at AT TIME ZONE 'UTC') * 1000)::bigint
 $$;

@@ -127,7 +127,7 @@ def test_control_a_recorder_that_does_not_look_meets_what_is_gone(sale: Sale, da
     told = _purge(sale)
     with (
         altered_function(database, "held_entries", "NOT EXISTS (SELECT FROM purged_events) THEN", "true THEN"),
-        pytest.raises(Unrecordable, match="is not present in table"),
+        pytest.raises(Unrecordable, match="there is no zone"),
     ):
         sale.shop.recorder.record(told)
 

@@ -83,6 +83,21 @@ def test_a_question_finds_what_it_is_for(healthy: Sale, owner: psycopg.Connectio
     assert len(_ask(owner, question)) == 1
 
 
+BROKEN_OFF = {
+    "orphaned_reservations": "UPDATE booking.bookings SET zone_id = 'none' "
+    "WHERE event_id = %(event)s AND user_id = 'cid'",
+    "illegal_history": "DELETE FROM booking.bookings WHERE event_id = %(event)s AND user_id = 'cid'",
+}
+
+
+@pytest.mark.parametrize("question", BROKEN_OFF)
+def test_a_booking_without_its_zone_is_found_and_a_history_without_its_booking(
+    healthy: Sale, owner: psycopg.Connection[Any], question: str
+) -> None:
+    assert owner.execute(BROKEN_OFF[question].encode(), {"event": healthy.event_id}).rowcount == 1
+    assert len(_ask(owner, question)) == 1
+
+
 def test_psql_asks_them_as_they_are(healthy: Sale, database: str) -> None:
     for question in QUESTIONS:
         path = ROOT / "sql" / "reconcile" / f"{question}.sql"
