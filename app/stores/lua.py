@@ -121,7 +121,15 @@ class Redis:
         Raises `SERVICE_UNAVAILABLE` as `run` does."""
         with self._connection() as connection:
             connection.send_packed_command(connection.pack_commands(commands))
-            return [connection.read_response(disable_decoding=raw) for _ in commands]
+            replies, errors = [], []
+            for _ in commands:  # all, also behind an error: what is left unread would be taken for another's answer
+                try:
+                    replies.append(connection.read_response(disable_decoding=raw))
+                except redis_errors.ResponseError as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
+            return replies
 
     def run_id(self) -> str:
         """The server process at the other end of a connection. Raises `SERVICE_UNAVAILABLE`."""

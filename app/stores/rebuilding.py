@@ -1,6 +1,7 @@
 """Both stores as the rebuild sees them (rule 3.7)."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -9,6 +10,7 @@ from typing import Final
 
 import psycopg
 from psycopg.rows import TupleRow
+from redis.exceptions import ResponseError
 
 from app.domain.errors import refusal
 from app.domain.model import Chunk, Image
@@ -18,6 +20,7 @@ from app.stores.lua import Redis
 from app.stores.outboxes import RedisOutbox
 from app.stores.postgres import Postgres
 
+log = logging.getLogger(__name__)
 _ROWS: Final = 100
 """Rows of the image at a time: the script keeps Redis busy for a millisecond or two."""
 _ENTRIES: Final = 500
@@ -63,11 +66,18 @@ class RedisRebuilding:
         return seen[-1]
 
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
-        """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as repeats."""
+        """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as repeats. What
+        is no stream holds nothing: somebody has put it there, and nobody can write to it."""
         after = None
-        while batch := self._outbox.read(shard, _ENTRIES, after):
-            yield batch
-            after = batch[-1]["seq"]
+        try:
+            while batch := self._outbox.read(shard, _ENTRIES, after):
+                yield batch
+                after = batch[-1]["seq"]
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            log.exception("shard %d: its outbox is none: removed", shard)
+            self._redis.command("DEL", keys.outbox(shard))
 
     def install(self, shard: int, token: str, run_id: str, epoch: int, chunk: Chunk) -> None:
         """A part of the name space of `epoch`. Raises `SERVICE_UNAVAILABLE`, also if the server was not frozen."""

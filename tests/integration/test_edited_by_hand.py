@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Seats
-from app.stores import scripts
+from app.stores import keys, scripts
 from app.stores.lua import ScriptFailed
 from app.wiring import Wiring, build_worker
 from dev.redis import Redis
@@ -39,6 +39,7 @@ class Edited:
         return {
             "zone": f"{self.space}:zone:{self.sale.event_id}/A",
             "deadlines": f"{self.space}:deadlines:{self.sale.event_id}/A",
+            "outbox": keys.outbox(self.shard),
             "user": f"{self.space}:user:{self.sale.event_id}/ann",
             "reservation": f"{self.space}:reservation:{self.booking_id}",
         }
@@ -91,6 +92,7 @@ EDITS: dict[str, tuple[str, ...]] = {
     "the reservation is a hash": ("HSET", "reservation", "state", "reserved"),
     "the zone is a text": ("SET", "zone", "garbage"),
     "the deadlines are a text": ("SET", "deadlines", "garbage"),
+    "the outbox is a text": ("SET", "outbox", "garbage"),
 }  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def _answer(call: Callable[[], object]) -> object:
 def _edit(edited: Edited, words: tuple[str, ...]) -> None:
     command, what, *values = words
     name = edited.names()[what]
-    assert edited.sale.shop.redis.command("EXISTS", name) == 1, name
+    assert edited.sale.shop.redis.command("EXISTS", name) == 1 or what == "outbox", name
     if command == "HSET" and what == "reservation":
         edited.sale.shop.redis.command("DEL", name)
     edited.sale.shop.redis.command(command, name, *values)
