@@ -26,7 +26,7 @@ RECORD_MAX_BYTES: Final = MESSAGE_MAX_BYTES // 2
 
 # From one turn to the next, unless more waits than a turn carries. Under load a turn then finds hundreds of entries: a
 # turn, a record and a transaction of the recorder cost as much for one as for fifty.
-TURN_SECONDS: Final = 0.05
+TURN_SECONDS: Final = 0.08
 RETRY_SECONDS: Final = 0.5
 
 
