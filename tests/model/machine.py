@@ -4,6 +4,7 @@ steps away until only those are left without which it holds.
 A rule begins a call of one of the services and says before which of its steps it stops; another has it go on, or dies
 in its place. What must hold is what holds in a schedule, and is asked after each step."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +20,8 @@ from tests.model.terms import CAPACITIES, EVENT, HOLD_SECONDS, PIN_LIMIT_MS, USE
 
 WAITS = 60
 """Steps in which another's lock may not come free: then somebody else has the turn."""
+REBUILDERS = 3
+"""At work at once, at most: many of them would only wait for each other."""
 stops = st.none() | st.integers(0, 12)
 """Before which of its steps a call stops; None: it is made whole."""
 which = st.integers(0, 9)
@@ -152,6 +155,7 @@ class Seam(RuleBasedStateMachine):
     def save(self) -> None:
         self.schedule.world.save()
 
+    @precondition(lambda self: sum(not actor.mortal for actor in self.stage.actors) < REBUILDERS)
     @rule(how=st.sampled_from(((False, True), (False, False), (True, False))), with_log=st.booleans(), stop=stops)
     def forget(self, how: tuple[bool, bool], with_log: bool, stop: int | None) -> None:
         self.cast.forget(*how)
@@ -159,7 +163,8 @@ class Seam(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.holds:
+            # Hypothesis may also have given the example up: what breaks then would be taken for another's.
+            if self.holds and sys.exc_info()[0] is None:
                 self.schedule.come_to_rest()
         finally:
             self.schedule.close()

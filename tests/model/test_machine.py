@@ -19,12 +19,11 @@ from tests.model.stage import Broken
 from tests.model.switches import switched_off
 
 FIRST = int(os.environ.get("SEED", "0"))
-SCHEDULES = int(os.environ.get("SCHEDULES", "400")) // 4
+SCHEDULES = int(os.environ.get("SCHEDULES", "400")) // 8
 REAL_SCHEDULES = int(os.environ.get("REAL_SCHEDULES", "10"))
+pytestmark = pytest.mark.timeout(600)  # on a machine that others use as well
 SHRUNK = {
     "cuts_need_a_ceiling": 6,
-    "facts_have_versions": 6,
-    "run_id_is_asked": 8,
     "the_limit_spans_zones": 6,
 }
 """In so few steps at most."""
