@@ -56,6 +56,7 @@ def _cost(task: dict[str, Any], calls_max: int) -> float:
     """Each call looks for a booking that is not there: the shortest of the hot scripts."""
     import gevent
 
+    from app.stores import keys
     from app.stores.breaker import Breaker
     from app.stores.lua import Redis
 
@@ -67,7 +68,7 @@ def _cost(task: dict[str, Any], calls_max: int) -> float:
 
     def ask(times: int) -> None:
         for _ in range(times):
-            redis.run("get", task["key"], lambda run_id: (f"1 {run_id}", "", _BOOKING, "buyer-000000000000"))
+            redis.run("get", task["key"], lambda run_id: (keys.head(1, run_id), "", _BOOKING, "buyer-000000000000"))
 
     def together(times: int) -> None:
         gevent.joinall([gevent.spawn(ask, times) for _ in range(GREENLETS)], raise_error=True)

@@ -34,7 +34,7 @@ class _Buyers:
         self._lab, self._zones, self._random = lab, zones, Random(4711)
         self._next = 0
 
-    def calls(self, count: int, empty: bool = False) -> Iterator[Sequence[str]]:
+    def calls(self, count: int, empty: bool = False) -> Iterator[Sequence[str | bytes]]:
         for _ in range(count):
             self._next += 1
             zone = f"z{self._random.randrange(self._zones)}"

@@ -16,6 +16,7 @@ import hiredis
 import redis
 
 from app.domain import idempotency, ids
+from app.stores import keys
 from app.stores.scripts import names, script
 from dev import interruption
 from dev.redis import Redis
@@ -27,7 +28,7 @@ EVENT: Final = "event-of-the-lab"
 PRICE: Final = 15_000
 _PER_FLUSH: Final = 32
 _EPOCH: Final = 1
-_pack: Final[Callable[[tuple[str, ...]], bytes]] = cast(Any, hiredis.pack_command)  # typed for one word only
+_pack: Final[Callable[[tuple[str | bytes, ...]], bytes]] = cast(Any, hiredis.pack_command)  # typed for one word only
 
 
 class Lab:
@@ -55,7 +56,7 @@ class Lab:
 
     @property
     def head(self) -> str:
-        return f"{_EPOCH} {self._run_id}"
+        return keys.head(_EPOCH, self._run_id)
 
     def empty(self) -> None:
         """Nothing but an open shard; every script loaded."""
@@ -94,17 +95,22 @@ class Lab:
         """One script, outside any measurement."""
         return self.redis.eval(script(name).text, 1, self.key, self.head, "", *arguments)
 
-    def call(self, name: str, *arguments: str | int, empty: bool = False) -> list[str]:
+    def call(self, name: str, *arguments: str | int | bytes, empty: bool = False) -> list[str | bytes]:
         """The words of one call; of the empty script with the same keys where that is asked for."""
         sha = self._empty_sha if empty else script(name).sha
-        return ["EVALSHA", sha, "1", self.key, self.head, "", *map(str, arguments)]
+        words = (one if isinstance(one, bytes) else str(one) for one in arguments)
+        return ["EVALSHA", sha, "1", self.key, self.head, "", *words]
 
-    def reserve(self, zone: str = "A", number: str = RAND) -> list[str | int]:
+    def reserve(self, zone: str = "A", number: str = RAND) -> list[str | int | bytes]:
         """The arguments of a reserve under a key; a fresh buyer each where `number` is left out."""
         return [
-            *(f"0198f3a2-7c41-8{self.shard:03x}-9d2e-{number}", EVENT, zone, f"buyer-{number}", 1, ""),
-            *(f"{0:08}{number}{number}", f"key-of-the-buyer-{number}", f"{7:032}", idempotency.KEPT_MS, 2**31 - 1),
+            *(self.booking(number), EVENT, zone, f"buyer-{number}", 1, ""),
+            *(b"a digest", f"key-of-the-buyer-{number}", b"of sixteen bytes", idempotency.KEPT_MS, 2**31 - 1),
         ]
+
+    def booking(self, number: str) -> bytes:
+        """An id as Redis keeps it; no byte of it is zero, for it may stand on a command line."""
+        return b"\x01\x98\xf3\xa2" + number.encode()
 
     def trim(self) -> None:
         """The outbox as the relay leaves it."""
@@ -115,18 +121,19 @@ class Lab:
         self.trim()
         return int(self.redis.info("memory")["used_memory"])
 
-    def benchmark(self, words: Sequence[str], calls: int) -> float:
+    def benchmark(self, words: Sequence[str | bytes], calls: int) -> float:
         """Processor time of Redis per call, µs, asked by redis-benchmark. Raises `RuntimeError` when calls fail."""
         port = str(self._server.port)
-        command = ["redis-benchmark", "-p", port, "-c", "64", "-n", str(calls), "-r", "2000000000", "-q", *words]
+        options = ["-p", port, "-c", "64", "-n", str(calls), "-r", "2000000000", "-q"]
+        command = ["redis-benchmark", *options, *words]
         before = self._used()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)
         after = self._used()
         if done.returncode or "rror" in done.stdout + done.stderr:
             raise RuntimeError(f"redis-benchmark failed: {done.stdout[-300:]}{done.stderr[-300:]}")
         return (after - before) * 1e6 / calls
 
-    def pipelined(self, calls: Iterable[Sequence[str]], expects: Sequence[str] = ("OK",)) -> float:
+    def pipelined(self, calls: Iterable[Sequence[str | bytes]], expects: Sequence[str] = ("OK",)) -> float:
         """The same of these calls, `_PER_FLUSH` in one flush. Raises `RuntimeError` for another first word."""
         reader, count = hiredis.Reader(encoding="utf-8"), 0
         with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as server:

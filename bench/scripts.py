@@ -5,11 +5,12 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from bench.lab import Lab
 from bench.measure import Plan
 
-Calls = Callable[[int, bool], Iterator[Sequence[str]]]
+Calls = Callable[[int, bool], Iterator[Sequence[str | bytes]]]
 
 
 @dataclass(frozen=True)
@@ -74,28 +75,28 @@ def _life(lab: Lab) -> Iterator[tuple[str, str, Calls]]:
         return made
 
     def booking(number: str) -> str:
-        return str(lab.reserve(number=number)[0])
+        return str(UUID(bytes=lab.booking(number)))
 
-    def reserve(count: int, empty: bool) -> Iterator[Sequence[str]]:
+    def reserve(count: int, empty: bool) -> Iterator[Sequence[str | bytes]]:
         return (lab.call("reserve", *lab.reserve(number=f"{next(numbers):012}"), empty=empty) for _ in range(count))
 
-    def sold_out(count: int, empty: bool) -> Iterator[Sequence[str]]:
+    def sold_out(count: int, empty: bool) -> Iterator[Sequence[str | bytes]]:
         lab.open_zones(["full"], capacity=0)
         arguments = ((f"{next(numbers):012}") for _ in range(count))
         return (lab.call("reserve", *lab.reserve("full", n), empty=empty) for n in arguments)
 
-    def replay(count: int, empty: bool) -> Iterator[Sequence[str]]:
+    def replay(count: int, empty: bool) -> Iterator[Sequence[str | bytes]]:
         made = fresh(count)
         return (lab.call("reserve", *lab.reserve(number=n), empty=empty) for n in made)
 
     def on_own(name: str, *more: str) -> Calls:
-        def calls(count: int, empty: bool) -> Iterator[Sequence[str]]:
+        def calls(count: int, empty: bool) -> Iterator[Sequence[str | bytes]]:
             made = fresh(count)
             return (lab.call(name, booking(n), f"buyer-{n}", *more, empty=empty) for n in made)
 
         return calls
 
-    def settle(count: int, empty: bool) -> Iterator[Sequence[str]]:
+    def settle(count: int, empty: bool) -> Iterator[Sequence[str | bytes]]:
         made = fresh(count)
         lab.pipelined(lab.call("confirm", booking(n), f"buyer-{n}", "") for n in made)
         decided = ({"confirmed": [booking(n)], "ended": {}, "zones": [], "users": []} for n in made)

@@ -12,7 +12,7 @@
 --    newer here than there: they may have changed since, which only another look at Postgres tells
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys indexes zone text reservation
 local highest, zones = tonumber(ARGV[3]), cjson.decode(ARGV[4])
 -- Together some ten milliseconds a call:
 local LOOKS = 500 -- reservations that it looks at, some microseconds each
@@ -37,7 +37,7 @@ if pins <= LOOKS then
   for _, booking in ipairs(call("ZRANGE", pins_key, 0, -1)) do
     local r = load_live(booking)
     if not r then
-      return { "OK", 0, "pinned " .. booking .. " is missing", {} }
+      return { "OK", 0, "pinned " .. text_of(booking) .. " is missing", {} }
     end
     local name = zone_name(r.event, r.zone)
     pinned[name] = (pinned[name] or 0) + r.quantity
@@ -57,22 +57,29 @@ local function wrong_with_user(r)
   for i = 1, #fields, 2 do
     if fields[i] == "held" then
       held = tonumber(fields[i + 1]) or 0
-    elseif #fields[i] == 36 then
-      local other = load(fields[i])
+    end
+    local booking = booking_in(fields[i], fields[i + 1])
+    if booking then
+      local other = load(booking)
       seats, spent = seats + (other and other.quantity or 0), spent + 1
     end
   end
   return held ~= seats and string.format("user %s/%s: held %d, reserved seats %d", r.event, r.user, held, seats)
 end
 
+local function is_with_user(booking, r)
+  local known = call("HMGET", user_key(r.event, r.user), r.digest, booking)
+  return known[1] == booking or known[2]
+end
+
 -- What is wrong with the zone's reservations: all are looked at, or some that change from call to call.
 local function wrong_with_reservations(name, count)
   local first = count > LOOKS and now % (count - LOOKS + 1) or 0
   for _, member in ipairs(call("ZRANGE", deadlines_key(name), first, first + LOOKS - 1)) do
-    local booking = string.sub(member, 1, 36)
+    local booking = string.sub(member, 1, 16)
     local r = load(booking)
-    if not r or call("HEXISTS", user_key(r.event, r.user), booking) == 0 then
-      return booking .. (r and " is missing with its user" or " is missing")
+    if not r or not is_with_user(booking, r) then
+      return text_of(booking) .. (r and " is missing with its user" or " is missing")
     end
     local wrong = wrong_with_user(r)
     if wrong then
@@ -95,17 +102,14 @@ end
 -- Facts of the same version are the same; those that are newer here are noted.
 local ahead = {}
 local function wrong_with_facts(name, z, known)
-  local version = tonumber(z[1]) or 0
-  if version > known[2] then
+  if z.version > known[2] then
     ahead[#ahead + 1] = name
-    ahead[#ahead + 1] = version
+    ahead[#ahead + 1] = z.version
   end
-  for i = 2, 4 do
-    if version == known[2] and tonumber(z[i]) ~= known[i + 1] then
-      local there = table.concat({ known[3], known[4], known[5] }, ", ")
-      local here = table.concat({ tostring(z[2]), tostring(z[3]), tostring(z[4]) }, ", ")
-      return string.format("zone %s: capacity, confirmed and price are %s, not %s", name, here, there)
-    end
+  local here = table.concat({ z.capacity, z.confirmed, z.price }, ", ")
+  local there = table.concat({ known[3], known[4], known[5] }, ", ")
+  if z.version == known[2] and here ~= there then
+    return string.format("zone %s: capacity, confirmed and price are %s, not %s", name, here, there)
   end
   return nil
 end
@@ -113,22 +117,23 @@ end
 -- What is wrong with one zone.
 local function wrong_with(known)
   local name = known[1]
-  local z = call("HMGET", zone_key(name), "version", "capacity", "confirmed", "price", "held", "due", "ceiling_number")
-  if not z[1] then
+  local z = call("HMGET", zone_key(name), "facts", "held", "due", "ceiling_number")
+  local facts_here = unpack_zone(z[1])
+  if not facts_here then
     return "zone " .. name .. " is missing"
   end
-  local held, count = tonumber(z[5]) or 0, call("ZCARD", deadlines_key(name))
+  local held, count = tonumber(z[2]) or 0, call("ZCARD", deadlines_key(name))
   spent = spent + math.min(count, LOOKS) + math.floor(math.min(count, SUMS) / 10)
-  local wrong = wrong_with_facts(name, z, known)
+  local wrong = wrong_with_facts(name, facts_here, known)
     or wrong_with_reservations(name, count)
-    or wrong_with_indexes(name, tonumber(z[6]), z[7])
+    or wrong_with_indexes(name, tonumber(z[3]), z[4])
   if wrong then
     return wrong
   end
   if count <= SUMS and pins <= LOOKS then
     local seats = pinned[name] or 0
     for _, member in ipairs(call("ZRANGE", deadlines_key(name), 0, -1)) do
-      seats = seats + tonumber(string.sub(member, 38))
+      seats = seats + tonumber(string.sub(member, 17))
     end
     return held ~= seats and string.format("zone %s: held %d, reserved seats %d", name, held, seats)
   end

@@ -8,10 +8,10 @@
 -- OK waiting oldest_ms overdue_ms pins: entries of the outbox, how old the oldest is, how late the sweeper is
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys indexes text reservation
 local oldest, overdue = 0, 0
 for _, entry in ipairs(call("XRANGE", outbox, "-", "+", "COUNT", 1)) do
-  oldest = math.max(0, now - unpack_reservation(string.sub(entry[2][2], 37)).at)
+  oldest = math.max(0, now - unpack_reservation(string.sub(entry[2][2], 17)).at)
 end
 local first = call("ZRANGE", due_key, 0, 0)[1]
 local due = first and call("ZRANGE", deadlines_key(first), 0, 0, "WITHSCORES")[2]

@@ -14,26 +14,27 @@
 -- ZONE_NOT_FOUND
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation outbox ending reclaim
+-- include: shard keys indexes zone text reservation outbox ending reclaim
 local name, capacity = zone_name(ARGV[3], ARGV[4]), tonumber(ARGV[5])
 local zone = zone_key(name)
 local RECLAIM_LIMIT = 1000
 
 reclaim_zone(name, RECLAIM_LIMIT)
 note_earliest(name)
-local z = call("HMGET", zone, "confirmed", "held", "ceiling_number", "ceiling_done")
-if not z[1] then
+local z = call("HMGET", zone, "facts", "held", "ceiling_number")
+local known = unpack_zone(z[1])
+if not known then
   return { "ZONE_NOT_FOUND" }
 end
 if z[3] then
   return { "CAPACITY_IN_USE", 0 }
 end
-local in_use = tonumber(z[1]) + tonumber(z[2] or 0)
+local in_use = known.confirmed + tonumber(z[2] or 0)
 if in_use > capacity then
   return { "CAPACITY_IN_USE", in_use }
 end
 -- One ceiling stands at a time, and Postgres remembers the highest number that is done: the next is free.
-local number = tonumber(z[4]) + 1
+local number = known.ceiling_done + 1
 call("HSET", zone, "ceiling_number", number, "ceiling", capacity)
 call("ZADD", ceilings_key, now, name)
 return { "OK", number }

@@ -10,6 +10,6 @@
 -- OK
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys indexes text reservation
 forget(ARGV[3])
 return { "OK" }

@@ -6,7 +6,7 @@
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 -- ARGV[4] user id
--- ARGV[5] digest of (event, user, verb, idempotency key); "" without a key
+-- ARGV[5] digest of (event, user, verb, idempotency key), 8 bytes; "" without a key
 -- ARGV[6] idempotency key
 -- ARGV[7] fingerprint of the payload
 -- ARGV[8] how long a key is kept, ms
@@ -19,12 +19,12 @@
 -- IDEMPOTENCY_KEY_REUSED
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation standing outbox idempotency
-local booking = ARGV[3]
+-- include: shard keys indexes zone text reservation standing outbox idempotency
+local booking, digest, fingerprint = bytes_of(ARGV[3]), ARGV[5], ARGV[7]
 local r = load(booking)
-local known = remembered(ARGV[5], ARGV[8])
-if known and r and r.user == ARGV[4] then
-  if known[1] ~= ARGV[7] then
+local known = r and r.user == ARGV[4] and remembered(r.event, r.user, digest, ARGV[8])
+if known then
+  if known[1] ~= fingerprint then
     return { "IDEMPOTENCY_KEY_REUSED" }
   end
   r.deadline = known[6]
@@ -36,7 +36,7 @@ if no then
 end
 
 local name = zone_name(r.event, r.zone)
-local hold_ms = tonumber(call("HGET", zone_key(name), "hold_ms"))
+local hold_ms = unpack_zone(call("HGET", zone_key(name), "facts")).hold_ms
 local deadline = math.min(r.deadline + hold_ms, r.hold_until)
 if deadline <= r.deadline then
   return { "HOLD_LIMIT_REACHED", r.deadline }
@@ -44,10 +44,9 @@ end
 r.deadline, r.version, r.at = deadline, r.version + 1, now
 local packed = pack(r)
 call("SET", reservation_key(booking), packed)
-call("ZADD", deadlines_key(name), deadline, booking .. ":" .. r.quantity)
-call("HSET", user_key(r.event, r.user), booking, deadline)
-if ARGV[5] ~= "" then
-  remember(ARGV[5], ARGV[8], ARGV[7], booking, r, now)
+call("ZADD", deadlines_key(name), deadline, booking .. r.quantity)
+if digest ~= "" then
+  remember(r, digest, ARGV[8], fingerprint, booking, now)
 end
-tell("extended", booking, packed, "verb_key", ARGV[6], "verb_fingerprint", ARGV[7])
+tell("extended", booking, packed, "verb_key", ARGV[6], "verb_fingerprint", fingerprint)
 return { "OK", facts(booking, r), now }

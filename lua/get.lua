@@ -11,12 +11,13 @@
 -- RESERVATION_NOT_FOUND unknown
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
-local r = load(ARGV[3])
+-- include: shard keys indexes text reservation
+local booking = bytes_of(ARGV[3])
+local r = load(booking)
 if not r or r.user ~= ARGV[4] then
   return { "RESERVATION_NOT_FOUND", "unknown" }
 end
 if r.state == "reserved" and r.deadline <= now then
   r.state, r.at = "expired", r.deadline -- nothing can confirm it any more, whether or not the sweeper has come by
 end
-return { "OK", facts(ARGV[3], r), now }
+return { "OK", facts(booking, r), now }

@@ -17,12 +17,16 @@ if call("GET", tag .. ":freeze") ~= ARGV[1] then
   return { "SERVICE_UNAVAILABLE", "lost" }
 end
 local now = 0
--- include: keys reservation facts idempotency
+-- include: keys indexes zone text reservation facts idempotency
 local rows = cjson.decode(ARGV[4])
 
 local function group(groups, name)
   groups[name] = groups[name] or { held = 0, members = {} }
   return groups[name]
+end
+
+local function short(digest)
+  return from_hex(string.sub(digest, 1, 16))
 end
 
 local function append(list, first, second)
@@ -31,25 +35,28 @@ local function append(list, first, second)
 end
 
 -- What belongs to one key is written in one call: a chunk has many reservations of few zones.
-local EVENT, ZONE, USER, QUANTITY, DEADLINE, STATE, PINNED_AT, DIGEST, BOOKING = 1, 2, 3, 4, 8, 11, 13, 17, 20
+local ROW = {
+  "event", "zone", "user", "quantity", "price", "currency", "reserved_at", "deadline", "hold_until", "version", "state",
+  "pin", "pinned_at", "payment", "key", "fingerprint", "digest", "promised", "at", "booking",
+}
 local function install_reservations()
   local zones, users, at_rest = {}, {}, {}
-  for _, r in ipairs(rows) do
-    local booking, deadline, quantity = r[BOOKING], r[DEADLINE], r[QUANTITY]
-    r[BOOKING] = nil -- what is left is the reservation at rest
-    local name = zone_name(r[EVENT], r[ZONE])
-    local zone, user = group(zones, name), group(users, user_key(r[EVENT], r[USER]))
-    zone.held, user.held = zone.held + quantity, user.held + quantity
-    append(user.members, booking, deadline)
-    if r[DIGEST] ~= "" then
-      append(user.members, r[DIGEST], booking)
+  for _, row in ipairs(rows) do
+    local r = {}
+    for i, name in ipairs(ROW) do
+      r[name] = row[i]
     end
-    append(at_rest, reservation_key(booking), cmsgpack.pack(r))
-    if r[STATE] == "pinned" then
-      call("ZADD", pins_key, r[PINNED_AT], booking)
+    r.fingerprint, r.digest = from_hex(r.fingerprint), short(r.digest)
+    local booking, name = bytes_of(r.booking), zone_name(r.event, r.zone)
+    local zone, user = group(zones, name), group(users, user_key(r.event, r.user))
+    zone.held, user.held = zone.held + r.quantity, user.held + r.quantity
+    append(user.members, named_by(booking, r.digest))
+    append(at_rest, reservation_key(booking), pack(r))
+    if r.state == "pinned" then
+      call("ZADD", pins_key, r.pinned_at, booking)
     else
-      append(zone.members, deadline, booking .. ":" .. quantity)
-      zone.due = math.min(zone.due or deadline, deadline)
+      append(zone.members, r.deadline, booking .. r.quantity)
+      zone.due = math.min(zone.due or r.deadline, r.deadline)
     end
   end
   call("MSET", unpack(at_rest))
@@ -77,7 +84,9 @@ elseif ARGV[3] == "reservation" then
   install_reservations()
 elseif ARGV[3] == "key" then
   for _, key in ipairs(rows) do
-    remember(key.digest, key.keep_ms, key.fingerprint, key.booking, key, key.at)
+    -- That of an extend is the booking's id as a text.
+    local fingerprint = #key.fingerprint == 32 and from_hex(key.fingerprint) or key.fingerprint
+    remember(key, short(key.digest), key.keep_ms, fingerprint, bytes_of(key.booking), key.at)
   end
 end
 return { "OK" }

@@ -9,7 +9,7 @@
 -- OK
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation facts
+-- include: shard keys indexes text reservation zone facts
 local told = cjson.decode(ARGV[3])
 learn(told.zones, told.users)
 return { "OK" }

@@ -10,9 +10,10 @@
 -- RESERVATION_NOT_FOUND unknown
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
-local r = load(ARGV[3])
+-- include: shard keys indexes text reservation
+local booking = bytes_of(ARGV[3])
+local r = load(booking)
 if not r then
   return { "RESERVATION_NOT_FOUND", "unknown" }
 end
-return { "OK", facts(ARGV[3], r), now }
+return { "OK", facts(booking, r), now }

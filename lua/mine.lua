@@ -10,7 +10,7 @@
 -- OK {{booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at} ...} now
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys indexes text reservation
 local asked = cjson.decode(ARGV[4])
 local found, seen = {}, {}
 
@@ -26,13 +26,15 @@ local function add(booking)
 end
 
 for _, event in ipairs(asked.events) do
-  for _, field in ipairs(call("HKEYS", user_key(event, ARGV[3]))) do
-    if #field == 36 then
-      add(field)
+  local fields = call("HGETALL", user_key(event, ARGV[3]))
+  for i = 1, #fields, 2 do
+    local booking = booking_in(fields[i], fields[i + 1])
+    if booking then
+      add(booking)
     end
   end
 end
 for _, booking in ipairs(asked.bookings) do
-  add(booking)
+  add(bytes_of(booking))
 end
 return { "OK", found, now }

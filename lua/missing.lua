@@ -9,10 +9,10 @@
 -- OK {booking ...}
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys
+-- include: shard keys indexes text
 local missing = {}
 for _, booking in ipairs(cjson.decode(ARGV[3])) do
-  if call("EXISTS", reservation_key(booking)) == 0 then
+  if call("EXISTS", reservation_key(bytes_of(booking))) == 0 then
     missing[#missing + 1] = booking
   end
 end

@@ -12,23 +12,23 @@
 -- OK {capacity confirmed held version}|{} {booking quantity ...} {pinned booking, quantity ...} (with the first page only)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation
+-- include: shard keys indexes zone text reservation
 local name, from = zone_name(ARGV[3], ARGV[4]), tonumber(ARGV[5])
-local z = call("HMGET", zone_key(name), "capacity", "confirmed", "held", "version")
-local figures = {}
-if z[1] then
-  figures = { tonumber(z[1]), tonumber(z[2]), tonumber(z[3]) or 0, tonumber(z[4]) }
+local z = call("HMGET", zone_key(name), "facts", "held")
+local known, figures = unpack_zone(z[1]), {}
+if known then
+  figures = { known.capacity, known.confirmed, tonumber(z[2]) or 0, known.version }
 end
 local live, pinned = {}, {}
 for _, member in ipairs(call("ZRANGE", deadlines_key(name), from, from + tonumber(ARGV[6]) - 1)) do
-  live[#live + 1] = string.sub(member, 1, 36)
-  live[#live + 1] = tonumber(string.sub(member, 38))
+  live[#live + 1] = text_of(member)
+  live[#live + 1] = tonumber(string.sub(member, 17))
 end
 if from == 0 then
   for _, booking in ipairs(call("ZRANGE", pins_key, 0, -1)) do
     local r = load(booking)
     if r and zone_name(r.event, r.zone) == name then
-      pinned[#pinned + 1] = booking
+      pinned[#pinned + 1] = text_of(booking)
       pinned[#pinned + 1] = r.quantity
     end
   end

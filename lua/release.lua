@@ -12,8 +12,8 @@
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation standing outbox ending
-local booking = ARGV[3]
+-- include: shard keys indexes text reservation standing outbox ending
+local booking = bytes_of(ARGV[3])
 local r = load(booking)
 local no = refused(r, ARGV[4])
 if no then

@@ -9,29 +9,31 @@
 -- OK dropped (holds that were still there)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation outbox ending facts
+-- include: shard keys indexes text reservation outbox ending zone facts
 local decided = cjson.decode(ARGV[3])
 local dropped = 0
 
 -- A hold goes only once: what was settled, has ended, or was never known here is passed over.
-local function drop_live(booking)
+local function drop_live(id)
+  local booking = bytes_of(id)
   local r = load(booking)
   if not r or (r.state ~= "reserved" and r.state ~= "pinned") then
     return nil
   end
   drop(booking, r)
   dropped = dropped + 1
-  return r
+  return booking, r
 end
 
-for _, booking in ipairs(decided.confirmed) do
-  if drop_live(booking) then
+for _, id in ipairs(decided.confirmed) do
+  local booking = drop_live(id)
+  if booking then
     call("DEL", reservation_key(booking)) -- Postgres has it for good
   end
 end
-for booking, state in pairs(decided.ended) do
-  local r = drop_live(booking)
-  if r then
+for id, state in pairs(decided.ended) do
+  local booking, r = drop_live(id)
+  if booking then
     bury(booking, r, state, now) -- Postgres has recorded and will tell it: no entry in the outbox
   end
 end

@@ -11,8 +11,8 @@
 -- OK unpinned(0|1)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys reservation outbox ending
-local booking = ARGV[3]
+-- include: shard keys indexes text reservation outbox ending
+local booking = bytes_of(ARGV[3])
 local r = load(booking)
 if not r or r.state ~= "pinned" or r.pin ~= tonumber(ARGV[4]) then
   return { "OK", 0 }
@@ -25,7 +25,7 @@ end
 local zone = zone_name(r.event, r.zone)
 r.state = "reserved"
 call("ZREM", pins_key, booking)
-call("ZADD", deadlines_key(zone), r.deadline, booking .. ":" .. r.quantity)
+call("ZADD", deadlines_key(zone), r.deadline, booking .. r.quantity)
 call("ZADD", due_key, "LT", r.deadline, zone)
 call("HSET", zone_key(zone), "due", call("ZSCORE", due_key, zone))
 call("SET", reservation_key(booking), pack(r))

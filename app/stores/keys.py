@@ -5,9 +5,17 @@ Every key of a shard carries the hash tag `{NN}`, so that Redis Cluster keeps a 
 
 from typing import Final
 
+LAYOUT: Final = 2
+"""Raised when `lua/` begins to keep something in another form: what has the older form is then closed, and rebuilt."""
+
+
+def head(epoch: int, run_id: str) -> str:
+    """What stands under `epoch` while the shard sells, and what every caller says."""
+    return f"{epoch} {run_id} {LAYOUT}"
+
 
 def epoch(shard: int) -> str:
-    """String: "<epoch> <run_id>" that the shard was installed under."""
+    """String: "<epoch> <run_id> <layout>" that the shard was installed under."""
     return f"{{{shard:02}}}:epoch"
 
 
@@ -30,7 +38,7 @@ SPACES: Final = "{[0-9]*}:[0-9]*:*"
 """Pattern of every key that carries an epoch."""
 
 
-def shard_and_epoch_of(key: str) -> tuple[int, int]:
+def shard_and_epoch_of(key: bytes) -> tuple[int, int]:
     """Of a key that `SPACES` matches."""
-    shard, epoch, _ = key.split(":", 2)
+    shard, epoch, _ = key.split(b":", 2)
     return int(shard[1:-1]), int(epoch)

@@ -94,7 +94,7 @@ class Redis:
         pool.connection_class = type("IdentifiedConnection", (_Identified, pool.connection_class), identified)
         self._pool: Any = pool  # redis-py has no types for what is below a client
 
-    def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
+    def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int | bytes]]) -> list[Any]:
         """Runs script `name` on `key`; `arguments` makes its ARGV from the server's run_id.
 
         Raises `SERVICE_UNAVAILABLE` if Redis cannot be reached, cannot answer now or does not answer in time. In the
@@ -110,13 +110,13 @@ class Redis:
                 raise
             raise ScriptFailed(f"{name}.lua: {error}") from error
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | int | bytes) -> Any:
         """Runs one plain command. Raises `SERVICE_UNAVAILABLE` as `run` does."""
         with self._connection() as connection:
             connection.send_command(*words)
             return connection.read_response()
 
-    def pipeline(self, commands: Sequence[Sequence[str | int]], raw: bool = False) -> list[Any]:
+    def pipeline(self, commands: Sequence[Sequence[str | int | bytes]], raw: bool = False) -> list[Any]:
         """Runs plain commands in one round trip; answers all replies, as bytes if `raw`.
         Raises `SERVICE_UNAVAILABLE` as `run` does."""
         with self._connection() as connection:
@@ -156,7 +156,9 @@ class Redis:
             connection.connect()
             return connection
 
-    def _run_pooled(self, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
+    def _run_pooled(
+        self, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int | bytes]]
+    ) -> list[Any]:
         with self._connection() as connection:
             argv = arguments(connection.run_id)
             try:
@@ -167,7 +169,7 @@ class Redis:
                 return cast(list[Any], connection.read_response())
 
     def _run_through(
-        self, pipe: Pipe, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int]]
+        self, pipe: Pipe, wanted: Script, key: str, arguments: Callable[[str], Sequence[str | int | bytes]]
     ) -> list[Any]:
         self._breaker.admit()
         try:

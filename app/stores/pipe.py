@@ -18,7 +18,7 @@ from redis import exceptions as redis_errors
 _READ_BYTES: Final = 262_144
 _LOOKS_PER_TIMEOUT: Final = 10
 """How often within its time a call is looked at: one that gets no answer is given up at most a tenth late."""
-Words = tuple[str | int, ...]
+Words = tuple[str | int | bytes, ...]
 
 
 class QueueFull(Exception):

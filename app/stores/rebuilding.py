@@ -51,7 +51,7 @@ class RedisRebuilding:
         return [
             shard
             for (shard, epoch), (installed, frozen) in zip(epochs.items(), replies, strict=True)
-            if installed != f"{epoch} {run_id}" or frozen is not None
+            if installed != keys.head(epoch, run_id) or frozen is not None
         ]
 
     def freeze(self, shard: int, token: str) -> str:
@@ -86,16 +86,17 @@ class RedisRebuilding:
 
     def flip(self, shard: int, token: str, run_id: str, epoch: int) -> None:
         """Opens the shard at `epoch`. Raises `SERVICE_UNAVAILABLE`, also when the server is not the one frozen."""
-        self._last_steps("flip", shard, run_id, token, f"{epoch} {run_id}")
+        self._last_steps("flip", shard, run_id, token, keys.head(epoch, run_id))
 
     def sweep_old_spaces(self, epochs: Mapping[int, int]) -> int:
         """Removes the keys of epochs before `epochs`; answers how many. Raises `SERVICE_UNAVAILABLE`."""
-        removed, cursor = 0, "0"
+        removed, cursor = 0, b"0"
         while True:
-            cursor, found = self._redis.command("SCAN", cursor, "MATCH", keys.SPACES, "COUNT", 1000)
+            scan = ("SCAN", cursor, "MATCH", keys.SPACES, "COUNT", 1000)
+            ((cursor, found),) = self._redis.pipeline([scan], raw=True)
             old = [key for key in found if _is_old(key, epochs)]
             removed += sum(self._redis.pipeline([["UNLINK", key] for key in old])) if old else 0
-            if cursor == "0":
+            if cursor == b"0":
                 return removed
 
     def _last_steps(self, name: str, shard: int, run_id: str, *arguments: str) -> None:
@@ -108,7 +109,7 @@ class RedisRebuilding:
             raise refusal("SERVICE_UNAVAILABLE", "Another rebuild has taken over")
 
 
-def _is_old(key: str, epochs: Mapping[int, int]) -> bool:
+def _is_old(key: bytes, epochs: Mapping[int, int]) -> bool:
     shard, epoch = keys.shard_and_epoch_of(key)
     return epoch < epochs.get(shard, 0)
 

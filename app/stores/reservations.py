@@ -68,18 +68,19 @@ class RedisReservations:
     def reserve(self, user_id: str, order: Order) -> Held:
         shard = ids.shard_of_event(order.event_id, self._shards)
         key = order.idempotency_key or ""
-        digest = idempotency.digest(order.event_id, user_id, "reserve", key) if key else ""
+        booking_id = self._new_booking_id(shard)
         seen_price = "" if order.seen_price is None else order.seen_price
         reply = self._run(
             "reserve",
             shard,
-            *(self._new_booking_id(shard), order.event_id, order.zone_id, user_id, order.quantity, seen_price),
-            *(digest, key, idempotency.fingerprint(order) if key else "", idempotency.KEPT_MS, self._outbox_max),
+            *(_bytes(booking_id), order.event_id, order.zone_id, user_id, order.quantity, seen_price),
+            *(_digest(order.event_id, user_id, "reserve", key), key),
+            *(bytes.fromhex(idempotency.fingerprint(order)) if key else b"", idempotency.KEPT_MS, self._outbox_max),
         )
         match reply:
-            case ["OK" | "REPLAYED" as status, booking_id, price, currency, reserved_at, deadline, now]:
+            case ["OK" | "REPLAYED" as status, price, currency, reserved_at, deadline, now, *first]:
                 booking = Booking(
-                    booking_id=booking_id,
+                    booking_id=first[0] if first else booking_id,
                     event_id=order.event_id,
                     zone_id=order.zone_id,
                     user_id=user_id,
@@ -118,7 +119,7 @@ class RedisReservations:
 
     def extend(self, booking_id: str, user_id: str, key: str | None, event_id: str) -> Extended:
         shard = self._shard_of(booking_id)
-        digest = idempotency.digest(event_id, user_id, "extend", key) if key else ""
+        digest = _digest(event_id, user_id, "extend", key or "")
         reply = self._run("extend", shard, booking_id, user_id, digest, key or "", booking_id, idempotency.KEPT_MS)
         match reply:
             case ["OK" | "REPLAYED" as status, facts, now]:
@@ -250,18 +251,18 @@ class RedisReservations:
             raise refusal("RESERVATION_NOT_FOUND", reason="unknown")
         return shard
 
-    def _run(self, name: str, shard: int, *arguments: str | int, epoch: int | None = None) -> list[Any]:
+    def _run(self, name: str, shard: int, *arguments: str | int | bytes, epoch: int | None = None) -> list[Any]:
         epoch = epoch or self._epochs.of(shard)
         now = self._now() if self._now else ""
         key = keys.epoch(shard)
         try:
-            return self._redis.run(name, key, lambda run_id: (f"{epoch} {run_id}", now, *arguments))
+            return self._redis.run(name, key, lambda run_id: (keys.head(epoch, run_id), now, *arguments))
         except ScriptFailed:
             log.exception("shard %d: a script has failed at epoch %d", shard, epoch)
             self._on_script_failed(name)
             if self._failed_on_fresh_data(name, shard, epoch):
                 raise
-            self._redis.run("close", key, lambda run_id: (f"{epoch} {run_id}", now, f"{name} has failed"))
+            self._redis.run("close", key, lambda run_id: (keys.head(epoch, run_id), now, f"{name} has failed"))
             return ["SERVICE_UNAVAILABLE", "closed"]
 
     def _failed_on_fresh_data(self, name: str, shard: int, epoch: int) -> bool:
@@ -302,6 +303,16 @@ class RedisReservations:
             case [code]:
                 return refusal(code)
         raise KeyError(f"the scripts do not answer {reply!r}")
+
+
+def _bytes(booking_id: str) -> bytes:
+    """As Redis keeps it."""
+    return bytes.fromhex(booking_id.replace("-", ""))
+
+
+def _digest(event_id: str, user_id: str, verb: str, key: str) -> bytes:
+    """As Redis keeps it: among the keys of one user for one event, eight bytes tell one from another."""
+    return bytes.fromhex(idempotency.digest(event_id, user_id, verb, key)[:16]) if key else b""
 
 
 _WHY = {

@@ -1,5 +1,5 @@
 -- The end of a live reservation: whoever removes it is the one who lowers `held`, in the same script (rule 3.5).
--- Expects: call, now, keys.lua, reservation.lua, outbox.lua.
+-- Expects: call, now, keys.lua, indexes.lua, text.lua, reservation.lua, outbox.lua.
 
 -- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
 local ENDED_MS = 3600 * 1000
@@ -12,7 +12,7 @@ local function keep_answer(booking, r)
   local left = r.reserved_at + KEPT_MS - now
   if left > 0 then
     local record = cmsgpack.pack({ r.fingerprint, booking, r.price, r.currency, r.reserved_at, r.promised })
-    call("SET", idempotency_key(r.digest), record, "PX", left)
+    call("SET", idempotency_key(r.event, r.user, r.digest), record, "PX", left)
   end
 end
 
@@ -28,7 +28,7 @@ local function drop_from_user(booking, r)
   if held <= 0 and not known[2] then
     call("DEL", user) -- nothing left to know of this user
   else
-    call("HDEL", user, booking, keyed and r.digest or booking)
+    call("HDEL", user, keyed and r.digest or booking)
     call("HSET", user, "held", held)
   end
 end
@@ -37,7 +37,7 @@ end
 local function drop(booking, r)
   local zone = zone_name(r.event, r.zone)
   call("HINCRBY", zone_key(zone), "held", -r.quantity)
-  call("ZREM", deadlines_key(zone), booking .. ":" .. r.quantity)
+  call("ZREM", deadlines_key(zone), booking .. r.quantity)
   if r.state == "pinned" then
     call("ZREM", pins_key, booking)
   end

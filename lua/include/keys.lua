@@ -1,35 +1,44 @@
 -- The names of a shard's keys. Each but the outbox carries the epoch, so nothing of an older name space can show through
 -- (rule 3.7).
--- "/" parts ids because no id may contain it; what a caller may choose freely stands last.
+-- "/" parts ids because no id may contain it; what a caller may choose freely stands last. What there is of every
+-- reservation has a short name, and inside Redis a booking's id is its 16 bytes: a name of 31 bytes costs 32, one more 48.
 -- Expects: tag, epoch.
 local outbox = tag .. ":outbox" -- stream: a transition each
 local space = tag .. ":" .. epoch .. ":"
-local due_key = space .. "due" -- sorted set: zone -> a time not later than its earliest deadline, ms
-local pins_key = space .. "pins" -- sorted set: booking -> when it was pinned, ms
-local ceilings_key = space .. "ceilings" -- sorted set: zone -> when its ceiling was set, ms
-
-local purged_key = space .. "purged" -- set: events of which nothing is learned any more
 
 local function zone_name(event, zone)
   return event .. "/" .. zone
 end
 
-local function zone_key(name) -- hash: the facts of Postgres and `held`
+local function zone_key(name) -- hash: `facts` of Postgres (zone.lua), held, due, ceiling, ceiling_number
   return space .. "zone:" .. name
 end
 
-local function deadlines_key(name) -- sorted set: "<booking>:<quantity>" -> deadline, ms; what is pinned leaves it
+local function deadlines_key(name) -- sorted set: booking and quantity -> deadline, ms; what is pinned leaves it
   return space .. "deadlines:" .. name
 end
 
-local function user_key(event, user) -- hash: held, confirmed, version; live reservations: booking -> deadline, ms; digest -> booking
-  return space .. "user:" .. event .. "/" .. user
+local function user_key(event, user) -- hash: held, confirmed, version; what is live, as booking_in tells
+  return space .. "u:" .. event .. "/" .. user
 end
 
-local function reservation_key(booking)
-  return space .. "reservation:" .. booking
+-- How the user's hash names a live reservation: field and value.
+local function named_by(booking, digest)
+  if digest == "" then
+    return booking, ""
+  end
+  return digest, booking
 end
 
-local function idempotency_key(digest)
-  return space .. "idempotency:" .. digest
+-- What a field of the user's hash says is live: a booking by the digest of its key, or by itself. nil for a count.
+local function booking_in(field, value)
+  return #field == 8 and value or #field == 16 and field or nil
+end
+
+local function reservation_key(booking) -- string: reservation.lua
+  return space .. "r:" .. booking
+end
+
+local function idempotency_key(event, user, digest) -- string: idempotency.lua
+  return space .. "k:" .. event .. "/" .. user .. "/" .. digest
 end

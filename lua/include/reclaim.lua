@@ -1,5 +1,5 @@
 -- Ends what is due, in bounded steps, so that seats come back with every worker dead.
--- Expects: call, now, keys.lua, reservation.lua, outbox.lua, ending.lua.
+-- Expects: call, now, keys.lua, indexes.lua, reservation.lua, outbox.lua, ending.lua.
 local AT_ONCE = 500 -- more keys than this in one call would not fit on Lua's stack
 
 -- Ends up to `limit` reservations of the zone whose deadline has passed; answers how many. Reservations of one zone are
@@ -11,10 +11,10 @@ local function reclaim_zone(zone, limit)
   end
   local keys, gone, seats = {}, {}, 0
   for i, member in ipairs(due) do
-    keys[i] = reservation_key(string.sub(member, 1, 36))
+    keys[i] = reservation_key(string.sub(member, 1, 16))
   end
   for i, packed in ipairs(call("MGET", unpack(keys))) do
-    local booking = string.sub(due[i], 1, 36)
+    local booking = string.sub(due[i], 1, 16)
     if packed then
       local r = unpack_reservation(packed)
       gone[#gone + 1], seats = due[i], seats + r.quantity
@@ -22,7 +22,7 @@ local function reclaim_zone(zone, limit)
       r.version = r.version + 1
       tell("expired", booking, bury(booking, r, "expired", now))
     else
-      forget(booking)
+      forget(text_of(booking))
     end
   end
   if gone[1] then

@@ -1,21 +1,28 @@
--- A reservation at rest is one packed array: a hash would cost three times its memory.
--- Expects: call, tag, keys.lua.
--- app/stores/outboxes.py reads the same order. `digest` names the key that it was reserved under, and `promised` is the
--- deadline that its first answer told; "" and 0 without a key.
+-- A reservation at rest is one packed array: a hash would cost three times its memory. What most never have, it does not
+-- have either: the last six only once something has happened to it since it was reserved.
+-- Expects: call, tag, keys.lua, text.lua.
+-- app/stores/outboxes.py reads the same order, and reserve.lua writes the first thirteen. `digest` names the key that it
+-- was reserved under, and `promised` is the deadline that its first answer told.
 local function pack(r)
-  return cmsgpack.pack({
-    r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.hold_until, r.version,
-    r.state, r.pin, r.pinned_at, r.payment, r.key, r.fingerprint, r.digest, r.promised, r.at,
-  })
+  local since = r.reserved_at
+  local v = {
+    r.event, r.zone, r.user, r.quantity, r.price, r.currency, since, r.deadline - since, r.hold_until - since, r.version,
+    r.key, r.fingerprint, r.digest,
+  }
+  if r.state ~= "reserved" or r.version > 1 or r.pin > 0 then
+    v[14], v[15], v[16], v[17], v[18], v[19] = r.state, r.pin, r.pinned_at, r.payment, r.promised, r.at
+  end
+  return cmsgpack.pack(v)
 end
 
 local function unpack_reservation(packed)
   local v = cmsgpack.unpack(packed)
-  assert(type(v[19]) == "number", "no reservation")
+  local since, deadline = v[7], v[7] + v[8]
   return {
-    event = v[1], zone = v[2], user = v[3], quantity = v[4], price = v[5], currency = v[6], reserved_at = v[7],
-    deadline = v[8], hold_until = v[9], version = v[10], state = v[11], pin = v[12], pinned_at = v[13], payment = v[14],
-    key = v[15], fingerprint = v[16], digest = v[17], promised = v[18], at = v[19],
+    event = v[1], zone = v[2], user = v[3], quantity = v[4], price = v[5], currency = v[6], reserved_at = since,
+    deadline = deadline, hold_until = since + v[9], version = v[10], key = v[11], fingerprint = v[12], digest = v[13],
+    state = v[14] or "reserved", pin = v[15] or 0, pinned_at = v[16] or 0, payment = v[17] or "",
+    promised = v[18] or (v[13] ~= "" and deadline or 0), at = v[19] or since,
   }
 end
 
@@ -34,7 +41,7 @@ end
 local function load_live(booking)
   local r = load(booking)
   if not r then
-    forget(booking)
+    forget(text_of(booking))
   end
   return r
 end
@@ -42,7 +49,7 @@ end
 -- What a reply tells of a reservation, in this order (app/stores/reservations.py reads it).
 local function facts(booking, r)
   return {
-    booking, r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.version,
-    r.state, r.pin, r.payment, r.key, r.fingerprint, r.at,
+    text_of(booking), r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.version,
+    r.state, r.pin, r.payment, r.key, to_hex(r.fingerprint), r.at,
   }
 end

@@ -52,7 +52,7 @@ BEGIN
     WHERE b.shard = p_shard AND b.status = 'reserved';
     RETURN QUERY
     SELECT 'key', k.answer || jsonb_build_object(
-        'digest', idempotency_digest(k.event_id, k.user_id, k.verb, k.key), 'fingerprint', k.fingerprint,
+        'event', k.event_id, 'user', k.user_id, 'digest', idempotency_digest(k.event_id, k.user_id, k.verb, k.key), 'fingerprint', k.fingerprint,
         'booking', k.booking_id,
         'keep_ms', greatest(
             1, ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint

@@ -222,7 +222,7 @@ class Load:
         space = f"{{{self._shard:02}}}:{shop.epochs.of(self._shard)}"
         users = self.sale.rows("SELECT user_id, confirmed_seats FROM booking.user_seats WHERE event_id = %s", event_id)
         for user, count in users:
-            told = shop.redis.command("HMGET", f"{space}:user:{event_id}/{user}", "confirmed", "held")
+            told = shop.redis.command("HMGET", f"{space}:u:{event_id}/{user}", "confirmed", "held")
             assert told in ([str(count), None], [str(count), "0"]), f"the facts differ for {user}"
         assert confirmed == self.tally.in_use
         assert shop.audit(self._shard) == ""
@@ -250,18 +250,19 @@ def test_cancellations_and_cuts_told_late_twice_and_in_any_order_leave_both_stor
     print(dict(load.tally.done))
 
 
-_NEWEST = """  if known and tonumber(known) >= fact.version then
+_NEWEST = """  if known and known.version >= fact.version then
     return
   end
 """
-_FIRST_LINE = """  local known = call("HGET", zone, "version")
+_FIRST_LINE = """  local known = unpack_zone(call("HGET", zone, "facts"))
 """
 _DELTA = """  if known then
-    call("HINCRBY", zone, "confirmed", fact.delta or 0)
-    if tonumber(known) >= fact.version then
+    known.confirmed = known.confirmed + (fact.delta or 0)
+    call("HSET", zone, "facts", pack_zone(known))
+    if known.version >= fact.version then
       return
     end
-    fact.confirmed = tonumber(call("HGET", zone, "confirmed"))
+    fact.confirmed = known.confirmed
   end
 """
 
@@ -280,7 +281,7 @@ def test_control_facts_that_are_not_versioned_go_red(shop: Wiring, old: str, new
 
 def test_control_a_cut_that_fences_nothing_goes_red(shop: Wiring) -> None:
     load = replace(_load(shop, LOAD_SECONDS), told=True)
-    fence = ("reserve", "capacity = math.min(capacity, tonumber(z[15]))", "")
+    fence = ("reserve", "capacity = math.min(capacity, tonumber(z[4]))", "")
     with altered_script(*fence), goes_red("seats are in use of|is refused: INSUFFICIENT_SEATS"):
         load.run()
         load.check()

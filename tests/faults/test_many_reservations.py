@@ -79,7 +79,7 @@ class _Together:
 
     def run(self, name: str, key: str, arguments: Callable[[str], Sequence[Any]]) -> list[Any]:
         self._kept.append(["EVALSHA", scripts.script(name).sha, 1, key, *arguments(self._run_id)])
-        return ["OK", "", 0, "", 0, 0, 0]
+        return ["OK", 0, "", 0, 0, 0]
 
     def send(self) -> None:
         assert {reply[0] for reply in self._redis.pipeline(self._kept)} == {"OK"}

@@ -16,7 +16,7 @@ from app.wiring import Wiring, build_worker
 from dev.redis import Redis
 from tests.support import invariants
 from tests.support.controls import altered_script
-from tests.support.seats import Clock, Sale, open_sale, reopen, settings
+from tests.support.seats import Clock, Sale, edited_facts, key_of, open_sale, reopen, settings
 
 SEATS = Seats(capacity=10, confirmed=1, held=3, available=6)
 
@@ -35,13 +35,13 @@ class Edited:
     def space(self) -> str:
         return f"{{{self.shard:02}}}:{self.sale.shop.epochs.of(self.shard)}"
 
-    def names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str | bytes]:
         return {
             "zone": f"{self.space}:zone:{self.sale.event_id}/A",
             "deadlines": f"{self.space}:deadlines:{self.sale.event_id}/A",
             "outbox": keys.outbox(self.shard),
-            "user": f"{self.space}:user:{self.sale.event_id}/ann",
-            "reservation": f"{self.space}:reservation:{self.booking_id}",
+            "user": f"{self.space}:u:{self.sale.event_id}/ann",
+            "reservation": key_of(f"{self.space}:r:{self.booking_id}"),
         }
 
     def verbs(self) -> dict[str, Callable[[], object]]:
@@ -81,10 +81,12 @@ def edited(database: str, redis_server: Redis) -> Iterator[Edited]:
 EDITS: dict[str, tuple[str, ...]] = {
     "seats held are no number": ("HSET", "zone", "held", "three"),
     "seats held are nothing": ("HSET", "zone", "held", ""),
-    "the capacity is no number": ("HSET", "zone", "capacity", "ten"),
-    "what is confirmed is no number": ("HSET", "zone", "confirmed", "x"),
-    "the price is no number": ("HSET", "zone", "price", "cheap"),
-    "the limit is no number": ("HSET", "zone", "per_user", "many"),
+    "the facts are a text": ("HSET", "zone", "facts", "garbage"),
+    "the facts are something else that is packed": ("HSET", "zone", "facts", "\x90"),
+    "the capacity is no number": ("HSET", "zone", "facts", "capacity", "ten"),
+    "what is confirmed is no number": ("HSET", "zone", "facts", "confirmed", "x"),
+    "the price is no number": ("HSET", "zone", "facts", "price", "cheap"),
+    "the limit is no number": ("HSET", "zone", "facts", "per_user", "many"),
     "the user's seats are no number": ("HSET", "user", "held", "many"),
     "the reservation is a text": ("SET", "reservation", "garbage"),
     "the reservation is cut off": ("SETRANGE", "reservation", "0", "\x93\x01"),
@@ -109,11 +111,14 @@ def _answer(call: Callable[[], object]) -> object:
 
 
 def _edit(edited: Edited, words: tuple[str, ...]) -> None:
-    command, what, *values = words
+    values: list[str | bytes]
+    command, what, *values = words  # type: ignore[assignment]
     name = edited.names()[what]
     assert edited.sale.shop.redis.command("EXISTS", name) == 1 or what == "outbox", name
     if command == "HSET" and what == "reservation":
         edited.sale.shop.redis.command("DEL", name)
+    if len(values) == 3:
+        values = [values[0], edited_facts(edited.sale.shop.redis, name, **{values[1]: values[2]})]
     edited.sale.shop.redis.command(command, name, *values)
 
 

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import psycopg
 import pytest
 
-from app.domain import idempotency
 from app.domain.errors import Unrecordable
 from app.domain.ids import shard_of_event
 from app.domain.model import Learned, Seats
@@ -78,12 +78,12 @@ def _left_in_postgres(sale: Sale) -> dict[str, int]:
     return {table: count for table, count in counts.items() if count}
 
 
-def _left_in_redis(sale: Sale, bookings: list[str]) -> set[str]:
+def _left_in_redis(sale: Sale, bookings: list[str]) -> set[bytes]:
     """Of the open name space."""
     space = f"{{{_shard(sale):02}}}:{sale.shop.epochs.of(_shard(sale))}:"
-    digests = [idempotency.digest(sale.event_id, "cy", verb, key) for verb, key in (("reserve", "k"), ("extend", "k2"))]
-    keys = sale.shop.redis.command("KEYS", f"{space}*")
-    return {key for key in keys for name in (sale.event_id, *bookings, *digests) if name in key}
+    (keys,) = sale.shop.redis.pipeline([("KEYS", f"{space}*")], raw=True)
+    names = (sale.event_id.encode(), *(UUID(booking).bytes for booking in bookings))
+    return {key for key in keys for name in names if name in key}
 
 
 def _is_gone(sale: Sale) -> None:

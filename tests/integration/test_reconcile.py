@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ from app.wiring import Wiring
 from dev.redis import Redis
 from tests.support import servers
 from tests.support.controls import goes_red
-from tests.support.seats import Clock, Sale, open_sale, open_shop
+from tests.support.seats import Clock, Sale, edited_facts, key_of, open_sale, open_shop
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +63,14 @@ def _shard(sale: Sale) -> int:
     return shard_of_event(sale.event_id, len(sale.shop.shards))
 
 
-def _redis(sale: Sale, verb: str, key: str, *rest: object) -> None:
-    space = f"{{{_shard(sale):02}}}:{sale.shop.epochs.of(_shard(sale))}"
+def _space(sale: Sale) -> str:
+    return f"{{{_shard(sale):02}}}:{sale.shop.epochs.of(_shard(sale))}"
+
+
+def _redis(sale: Sale, verb: str, key: str, *rest: str | int | bytes) -> None:
     ann = sale.rows("SELECT booking_id::text FROM booking.bookings WHERE event_id = %s AND user_id = 'ann'",
                     sale.event_id)[0][0]  # fmt: skip
-    sale.shop.redis.command(verb, f"{space}:{key.format(event=sale.event_id, ann=ann)}", *map(str, rest))
+    sale.shop.redis.command(verb, key_of(f"{_space(sale)}:{key.format(event=sale.event_id, ann=ann)}"), *rest)
 
 
 Damage = Callable[[Sale, psycopg.Connection[Any]], None]
@@ -74,6 +78,14 @@ Damage = Callable[[Sale, psycopg.Connection[Any]], None]
 
 def _in_redis(*command: Any) -> Damage:
     return lambda sale, owner: _redis(sale, *command)
+
+
+def _facts(**changes: int) -> Damage:
+    def damage(sale: Sale, owner: psycopg.Connection[Any]) -> None:
+        key = f"{_space(sale)}:zone:{sale.event_id}/A"
+        sale.shop.redis.command("HSET", key, "facts", edited_facts(sale.shop.redis, key, **changes))
+
+    return damage
 
 
 def _in_postgres(statement: Any) -> Damage:
@@ -100,13 +112,13 @@ def _ann(sale: Sale) -> str:
     [
         (_in_redis("HINCRBY", "zone:{event}/A", "held", -2), [("HELD_DIFFERS", -2)]),
         (_in_redis("DEL", "zone:{event}/A"), [("ZONE_MISSING", 10)]),
-        (_in_redis("HSET", "zone:{event}/A", "confirmed", 0), [("FACTS_DIFFER", 2)]),
-        (_in_redis("HSET", "zone:{event}/A", "confirmed", 0, "version", 1), [("FACTS_BEHIND", 2)]),
+        (_facts(confirmed=0), [("FACTS_DIFFER", 2)]),
+        (_facts(confirmed=0, version=1), [("FACTS_BEHIND", 2)]),
         (
             lambda sale, owner: [
-                _redis(sale, "ZREM", "deadlines:{event}/A", f"{_ann(sale)}:3"),
+                _redis(sale, "ZREM", "deadlines:{event}/A", UUID(_ann(sale)).bytes + b"3"),
                 _redis(sale, "HINCRBY", "zone:{event}/A", "held", -3),
-                _redis(sale, "DEL", "reservation:{ann}"),
+                _redis(sale, "DEL", "r:{ann}"),
             ],
             [("FORGOTTEN", 3)],
         ),

@@ -116,7 +116,7 @@ class RealWorld:
     def view(self) -> View:
         pg = self._read()
         run_id = self.redis.seen(_run_id(self.servers))
-        head = f"{pg['epoch']} {run_id}", self.clock.ms, EVENT, json.dumps(list(CAPACITIES))
+        head = keys.head(pg["epoch"], run_id), self.clock.ms, EVENT, json.dumps(list(CAPACITIES))
         answer, told = self.servers.look(keys=[keys.epoch(SHARD)], args=list(head))
         view = View(
             answer == b"OK",

@@ -45,14 +45,15 @@ _TIMELESS: Final = ("freeze", "install", "flip")
 _LOOK: Final = """
 local live, zones, users = {}, {}, {}
 for _, key in ipairs(call("KEYS", reservation_key("*"))) do
-  local booking = string.sub(key, -36)
+  local booking = string.sub(key, -16)
   local r = load(booking)
-  live[booking] = { r.state, r.user, r.zone, r.quantity, r.deadline, r.key, r.reserved_at }
+  live[text_of(booking)] = { r.state, r.user, r.zone, r.quantity, r.deadline, r.key, r.reserved_at }
 end
 for _, zone in ipairs(cjson.decode(ARGV[4])) do
-  local z = call("HMGET", zone_key(zone_name(ARGV[3], zone)), "capacity", "confirmed", "version", "held", "ceiling")
-  if z[3] then
-    zones[zone] = { tonumber(z[1]), tonumber(z[2]), tonumber(z[3]), tonumber(z[4]) or 0, z[5] and true or false }
+  local z = call("HMGET", zone_key(zone_name(ARGV[3], zone)), "facts", "held", "ceiling")
+  local known = unpack_zone(z[1])
+  if known then
+    zones[zone] = { known.capacity, known.confirmed, known.version, tonumber(z[2]) or 0, z[3] and true or false }
   end
 end
 for _, key in ipairs(call("KEYS", user_key(ARGV[3], "*"))) do
@@ -82,7 +83,8 @@ class Servers:
         self.idle: list[psycopg.Connection[Any]] = []
         self.threads = ThreadPoolExecutor(16, "statement")
         parts = "\n".join(
-            (scripts.LUA / "include" / f"{part}.lua").read_text() for part in ("shard", "keys", "reservation")
+            (scripts.LUA / "include" / f"{part}.lua").read_text()
+            for part in ("shard", "keys", "indexes", "zone", "text", "reservation")
         )
         self.look = self.raw.register_script(parts + _LOOK)
         self._open_sale()
@@ -133,21 +135,21 @@ class SteppedRedis(Redis):
         self._stage, self._clock, self._asks = stage, clock, asks
         self.generation = 1
 
-    def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int]]) -> list[Any]:
+    def run(self, name: str, key: str, arguments: Callable[[str], Sequence[str | int | bytes]]) -> list[Any]:
         self._stage.pause()
 
-        def now(run_id: str) -> Sequence[str | int]:
+        def now(run_id: str) -> Sequence[str | int | bytes]:
             """As if the script had asked for the time: it may have passed since the call was made."""
             argv = list(arguments(self.seen(run_id)))
             return argv if name in _TIMELESS else [argv[0], self._clock.ms, *argv[2:]]
 
         return super().run(name, key, now)
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | int | bytes) -> Any:
         self._stage.pause()
         return super().command(*words)
 
-    def pipeline(self, commands: Sequence[Sequence[str | int]], raw: bool = False) -> list[Any]:
+    def pipeline(self, commands: Sequence[Sequence[str | int | bytes]], raw: bool = False) -> list[Any]:
         self._stage.pause()
         return super().pipeline(commands, raw)
 

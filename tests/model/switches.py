@@ -10,7 +10,7 @@ import psycopg
 from app.stores import schema, scripts
 from tests.support.controls import altered_script
 
-_NEWEST: Final = ("if known and tonumber(known) >= fact.version then", "if false then")
+_NEWEST: Final = ("if known and known.version >= fact.version then", "if false then")
 
 Change = tuple[str, str]
 
@@ -180,15 +180,16 @@ end
         scripts={
             "reserve": [
                 (
-                    "return user_held + tonumber(u[2] or 0), user_held",
-                    """local here = 0
-  for _, field in ipairs(call("HKEYS", mine)) do
-    local held_there = #field == 36 and cmsgpack.unpack(call("GET", reservation_key(field)))
-    if held_there and held_there[2] == ARGV[5] then
-      here = here + held_there[4]
-    end
+                    "if user_held + user_confirmed + quantity > per_user then",
+                    """local here, fields = 0, call("HGETALL", mine)
+for i = 1, #fields, 2 do
+  local other = booking_in(fields[i], fields[i + 1])
+  local held_there = other and cmsgpack.unpack(call("GET", reservation_key(other)))
+  if held_there and held_there[2] == zone_id then
+    here = here + held_there[4]
   end
-  return here + tonumber(u[2] or 0), user_held""",
+end
+if here + user_confirmed + quantity > per_user then""",
                 )
             ]
         }
@@ -196,8 +197,8 @@ end
     "keys_end": Switch(
         scripts={
             "reserve": [
-                ("if now - reserved_at < tonumber(ARGV[12]) then", "if true then"),
-                ("if now - r.reserved_at >= tonumber(ARGV[12]) then", "if false then"),
+                ("if now - reserved_at < tonumber(kept_ms) then", "if true then"),
+                ("if now - r.reserved_at < tonumber(kept_ms) then", "if true then"),
             ]
         }
     ),

@@ -11,7 +11,7 @@ from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Learned, Seats
 from app.wiring import Wiring
-from tests.support.seats import HOLD_SECONDS, Clock, Sale
+from tests.support.seats import HOLD_SECONDS, Clock, Sale, key_of
 
 OpenEvent = Callable[..., Sale]
 
@@ -164,7 +164,7 @@ def test_older_facts_do_not_overwrite_newer_ones(sale: Sale) -> None:
 def test_a_reservation_that_an_index_names_but_nobody_has_closes_the_shard(sale: Sale) -> None:
     booking_id = sale.reserve(quantity=2).booking.booking_id
     epoch = sale.shop.epochs.of(_shard(sale))
-    sale.shop.redis.command("DEL", f"{{{_shard(sale):02}}}:{epoch}:reservation:{booking_id}")
+    sale.shop.redis.command("DEL", key_of(f"{{{_shard(sale):02}}}:{epoch}:r:{booking_id}"))
     sale.record()
     sale.clock.advance(HOLD_SECONDS)
     sale.shop.reservations.expire(_shard(sale), limit=100, pin_limit_ms=15_000)

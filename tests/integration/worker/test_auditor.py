@@ -38,7 +38,7 @@ def audited(sale: Sale, database: str) -> Iterator[Sale]:
 
 @pytest.mark.parametrize(
     "damage",
-    [("HSET", "zone:{}/A", "held", 0), ("DEL", "zone:{}/A"), ("DEL", "deadlines:{}/A"), ("DEL", "user:{}/ann")],
+    [("HSET", "zone:{}/A", "held", 0), ("DEL", "zone:{}/A"), ("DEL", "deadlines:{}/A"), ("DEL", "u:{}/ann")],
     ids=lambda damage: f"{damage[0]} {damage[1].partition(':')[0]}",
 )
 def test_a_zone_edited_by_hand_is_right_again_within_seconds(audited: Sale, damage: tuple[str, ...]) -> None:

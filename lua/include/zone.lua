@@ -1,0 +1,26 @@
+-- What Postgres says of a zone is one packed array, the field `facts` of its hash: read at once by every reserve.
+-- Expects: call, keys.lua.
+local ZONE_FACTS = {
+  "version", "capacity", "confirmed", "price", "currency", "digits", "opens", "closes", "hold_ms", "hold_max_ms",
+  "per_user", "per_reservation", "ceiling_done",
+}
+
+-- The facts by name; nil for a zone that is not known.
+local function unpack_zone(packed)
+  if not packed then
+    return nil
+  end
+  local known, z = cmsgpack.unpack(packed), {}
+  for i, name in ipairs(ZONE_FACTS) do
+    z[name] = known[i]
+  end
+  return z
+end
+
+local function pack_zone(z)
+  local known = {}
+  for i, name in ipairs(ZONE_FACTS) do
+    known[i] = z[name]
+  end
+  return cmsgpack.pack(known)
+end
