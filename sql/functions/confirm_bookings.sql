@@ -59,7 +59,8 @@ BEGIN
         JOIN bookings AS b USING (booking_id)
         JOIN shards AS s ON s.shard = b.shard AND s.epoch = (p.pin).epoch
         JOIN zones AS z USING (event_id, zone_id)
-        WHERE b.status = 'reserved' AND (p.pin).pin > b.void_pin
+        -- Not `=`: as in record_endings.
+        WHERE b.status IS NOT DISTINCT FROM 'reserved' AND (p.pin).pin > b.void_pin
         ORDER BY b.event_id, b.zone_id, b.booking_id
     LOOP
         IF v_zone_seats[v_pin.zone_no] + v_pin.quantity <= v_pin.zone_room
