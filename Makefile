@@ -31,7 +31,7 @@ test: tools ## every test, against real servers of its own, two files at a time;
 	@$(if $(ARGS),true,$(PYTHON) -m pytest tests/alone)    # an event loop that no other test has used
 faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
 	@exec $(PYTHON) -m pytest -s tests/faults $(ARGS)
-model: tools ## the seam of the two stores: thousands of schedules on the model, hundreds on the real ones; SEED=1 begins there
+model: tools ## the seam of the two stores: thousands of schedules on the model, hundreds on the real ones, some minutes; SEED=1 begins there
 	@SCHEDULES=$${SCHEDULES:-10000} REAL_SCHEDULES=$${REAL_SCHEDULES:-200} exec $(PYTHON) -m pytest -s -o timeout=3600 tests/model $(ARGS)
 test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls to Stripe, by stripe-mock; some minutes
 	@dev/bootstrap.sh extra
