@@ -17,7 +17,7 @@
 local booking, payment = bytes_of(ARGV[3]), ARGV[5]
 local r = load(booking)
 if r and r.user == ARGV[4] and r.state == "pinned" and r.payment == payment then
-  return { "OK", facts(booking, r) } -- the same attempt again: the pin's start does not move
+  return { "OK", facts(ARGV[3], r) } -- the same attempt again: the pin's start does not move
 end
 local no = refused(r, ARGV[4])
 if no then
@@ -28,4 +28,4 @@ r.state, r.payment, r.pin, r.pinned_at = "pinned", payment, r.pin + 1, now
 call("ZREM", deadlines_key(zone_name(r.event, r.zone)), booking .. r.quantity)
 call("ZADD", pins_key, now, booking)
 call("SET", reservation_key(booking), pack(r))
-return { "OK", facts(booking, r) }
+return { "OK", facts(ARGV[3], r) }

@@ -30,7 +30,7 @@ local first = count > PINS_LIMIT and now % (count - PINS_LIMIT + 1) or 0
 for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT", first, PINS_LIMIT)) do
   local r = load_live(booking)
   if r then
-    overdue[#overdue + 1] = facts(booking, r)
+    overdue[#overdue + 1] = facts(text_of(booking), r)
   end
 end
 for _, name in ipairs(call("ZRANGEBYSCORE", ceilings_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do

@@ -28,7 +28,7 @@ if known then
     return { "IDEMPOTENCY_KEY_REUSED" }
   end
   r.deadline = known[6]
-  return { "REPLAYED", facts(booking, r), now }
+  return { "REPLAYED", facts(ARGV[3], r), now }
 end
 local no = refused(r, ARGV[4])
 if no then
@@ -49,4 +49,4 @@ if digest ~= "" then
   remember(r, digest, ARGV[8], fingerprint, booking, now)
 end
 tell("extended", booking, packed, "verb_key", ARGV[6], "verb_fingerprint", fingerprint)
-return { "OK", facts(booking, r), now }
+return { "OK", facts(ARGV[3], r), now }

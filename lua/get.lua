@@ -20,4 +20,4 @@ end
 if r.state == "reserved" and r.deadline <= now then
   r.state, r.at = "expired", r.deadline -- nothing can confirm it any more, whether or not the sweeper has come by
 end
-return { "OK", facts(booking, r), now }
+return { "OK", facts(ARGV[3], r), now }

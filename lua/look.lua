@@ -16,4 +16,4 @@ local r = load(booking)
 if not r then
   return { "RESERVATION_NOT_FOUND", "unknown" }
 end
-return { "OK", facts(booking, r), now }
+return { "OK", facts(ARGV[3], r), now }

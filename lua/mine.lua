@@ -21,7 +21,7 @@ local function add(booking)
     if r.state == "reserved" and r.deadline <= now then
       r.state, r.at = "expired", r.deadline
     end
-    found[#found + 1] = facts(booking, r)
+    found[#found + 1] = facts(text_of(booking), r)
   end
 end
 

@@ -21,4 +21,4 @@ if no then
 end
 
 finish(booking, r, "released", now)
-return { "OK", facts(booking, r) }
+return { "OK", facts(ARGV[3], r) }

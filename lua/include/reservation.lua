@@ -46,10 +46,10 @@ local function load_live(booking)
   return r
 end
 
--- What a reply tells of a reservation, in this order (app/stores/reservations.py reads it).
-local function facts(booking, r)
+-- What a reply tells of a reservation, whose id is a text there, in this order (app/stores/reservations.py reads it).
+local function facts(id, r)
   return {
-    text_of(booking), r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.version,
+    id, r.event, r.zone, r.user, r.quantity, r.price, r.currency, r.reserved_at, r.deadline, r.version,
     r.state, r.pin, r.payment, r.key, to_hex(r.fingerprint), r.at,
   }
 end
