@@ -2,8 +2,12 @@
 
 import json
 import re
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from threading import Event
 from typing import Any, Final
 
 import click
@@ -106,17 +110,28 @@ def tail(since: int | None, limit: int | None, as_json: bool) -> None:
     """Follow what happens to all bookings, as Postgres records it."""
     left = limit
     try:
-        with opened() as wiring:
+        with opened() as wiring, _ended_by_ctrl_c() as ended:
             following = wiring.tail(since)
-            while left is None or left > 0:
+            while not ended.is_set() and (left is None or left > 0):
                 lines = _next(following)
                 for happened in lines[:left]:
                     _tell(happened, as_json)
                 left = None if left is None else left - len(lines)
                 if not lines:
-                    time.sleep(_POLL_S)
+                    ended.wait(_POLL_S)
     except KeyboardInterrupt:
-        return  # the way to end it: no word, no error
+        return  # before it has begun: no word, no error either
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[Event]:
+    """Set at Ctrl-C: the way to end it. A query that is under way comes to its end."""
+    ended = Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: ended.set())
+    try:
+        yield ended
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _next(following: Any) -> list[Happened]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+import redis
 
 from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
@@ -61,6 +62,7 @@ class Edited:
 @pytest.fixture
 def edited(database: str, redis_server: Redis) -> Iterator[Edited]:
     """Three of ten seats are ann's until their deadline, and recorded; one is bob's."""
+    redis.Redis.from_url(redis_server.url).flushall()
     failed: list[str] = []
     clock = Clock()
     shop: Wiring = replace(
