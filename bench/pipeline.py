@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
 from app.domain.model import Order
 from app.settings import Settings
 from app.stores.reservations import RedisReservations
@@ -20,6 +22,7 @@ from bench import cpu
 from bench.measure import Plan
 from bench.system import System
 from worker.process import Worker
+from worker.topics import Topics
 
 _EVENTS: Final = 16
 _ZONES: Final = 10
@@ -109,6 +112,8 @@ def _round(system: System, events: Sequence[str], count: int) -> list[Carried]:
         recorded = "expiries: Kafka to Postgres"
         steps.append(_carry(system, shop, recorded, {"consumer"}, lambda: system.unrecorded()[1]))
         steps.append(_carry(system, shop, "expiries: told to the public", {"relay"}, lambda: _untold(system)))
+        with _unsettled(system) as unsettled:  # else that would be done within the next round's recording
+            _run(shop, {"consumer"}, lambda: not unsettled())
         return steps
     finally:
         late.close()
@@ -138,6 +143,27 @@ def _untold(system: System) -> int:
 
 
 @contextmanager
+def _unsettled(system: System) -> Iterator[Callable[[], int]]:
+    """How many public events the settler has yet to deal with, by the offsets that it has committed."""
+    servers, topics = system.stack.settings["KAFKA_BOOTSTRAP_SERVERS"], Topics()
+    reader: Any = KafkaConsumer(bootstrap_servers=servers)
+    partitions = [TopicPartition(topics.booking_events, p) for p in reader.partitions_for_topic(topics.booking_events)]
+    ends: dict[TopicPartition, int] = reader.end_offsets(partitions)
+    reader.close()
+    admin: Any = KafkaAdminClient(bootstrap_servers=servers)
+
+    def left() -> int:
+        known = admin.list_group_offsets({topics.settler: partitions})[topics.settler]
+        done = {partition: max(0, committed.offset) for partition, committed in known.items()}
+        return sum(end - done.get(partition, 0) for partition, end in ends.items())
+
+    try:
+        yield left
+    finally:
+        admin.close()
+
+
+@contextmanager
 def _measured(system: System, figures: dict[str, Any], count: int) -> Iterator[None]:
     stack = system.stack
     roots = {"redis": stack.redis.pid, "postgres": stack.postgres.pid, "broker": stack.kafka.pid}
@@ -154,25 +180,38 @@ def _carry(system: System, shop: Wiring, step: str, loops: set[str], left: Calla
     """These loops of the worker, until nothing is left. Counted from the first that is carried: Kafka takes its time to
     admit a consumer."""
     figures: dict[str, Any] = {}
-    stop, threads = threading.Event(), threading.active_count()
-    deadline, all_of_them = time.monotonic() + _PATIENCE_S, left()
-    worker = Worker(shop, loops, stop)
-    while (count := left()) == all_of_them:
-        _in_time(step, deadline)
-    with _measured(system, figures, count):
-        while left():
-            _in_time(step, deadline)
-    stop.set()
-    worker.end()
-    while threading.active_count() > threads:  # its last threads would count as the next step's
-        _in_time(step, deadline)
+    all_of_them = count = left()
+
+    def begun() -> bool:
+        nonlocal count
+        count = left()
+        return count < all_of_them
+
+    def carried() -> None:
+        with _measured(system, figures, max(1, count)):
+            _wait(step, lambda: not left())
+
+    _run(shop, loops, begun, carried)
     return Carried(step, count, **figures)
 
 
-def _in_time(step: str, deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise RuntimeError(f"{step}: not done within {_PATIENCE_S:g} s")
-    time.sleep(_LOOK_S)
+def _run(shop: Wiring, loops: set[str], until: Callable[[], bool], then: Callable[[], None] = lambda: None) -> None:
+    """These loops of the worker, until `until`, and while `then` lasts."""
+    stop, threads = threading.Event(), threading.active_count()
+    worker = Worker(shop, loops, stop)
+    _wait("the worker", until)
+    then()
+    stop.set()
+    worker.end()
+    _wait("the worker's end", lambda: threading.active_count() <= threads)  # they would count as the next step's
+
+
+def _wait(what: str, until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not until():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not done within {_PATIENCE_S:g} s")
+        time.sleep(_LOOK_S)
 
 
 def _expire(system: System, late: Wiring, count: int) -> Carried:
