@@ -204,7 +204,7 @@ def _layers(rounds: int, token: str) -> list[Layer]:
         "the answer, of the reservation": lambda: present.reserved(held),
         "the answer, as bytes and headers": answer.rendered,
         "the line of log": line,
-        "counters, written once a turn of the event loop": counters,
+        "counters, in the shared files": counters,
     }
     return [Layer(name, statistics.median(_alone(part) for _ in range(4 * rounds))) for name, part in parts.items()]
 

@@ -1,13 +1,8 @@
 """Prometheus: what was asked, how it ended, how long it took; of all processes when PROMETHEUS_MULTIPROC_DIR is set."""
 
 import os
-from bisect import bisect_left
-from collections import Counter as Counts
-from collections import deque
-from collections.abc import Iterable
 from functools import cache
-from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -27,18 +22,8 @@ _BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
-
-class Durations(Histogram):
-    def observe_all(self, seconds: Iterable[float]) -> None:
-        """`observe` for each, with one write a bucket. The client has no call for that: this knows its insides."""
-        told = list(seconds)
-        self._sum.inc(sum(told))
-        for bucket, count in Counts(bisect_left(self._upper_bounds, each) for each in told).items():
-            self._buckets[bucket].inc(count)
-
-
 _requests = Counter("holdfast_requests_total", "Requests answered", ["route", "method", "status"])
-_seconds = Durations("holdfast_request_seconds", "Time to answer", ["route", "method"], buckets=_BUCKETS_SECONDS)
+_seconds = Histogram("holdfast_request_seconds", "Time to answer", ["route", "method"], buckets=_BUCKETS_SECONDS)
 _reserves = Counter("holdfast_reserves_total", "Reserves by outcome: RESERVED, REPLAYED or a refusal's code", ["code"])
 # `livesum`: of the processes that live, added up. One that was killed in the middle of requests has none in flight.
 _in_flight = Gauge("holdfast_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
@@ -62,66 +47,47 @@ _rebuild_rows = Gauge(
 _scripts_failed = Counter("holdfast_scripts_failed_total", "Scripts that stopped in the middle of it", ["script"])
 
 
-class _Answered(NamedTuple):
-    route: str
-    method: str
-    status: int
-    code: str
-    """Of a reserve; empty for all others."""
-    seconds: float
-
-
-class _Tally:
-    """Counts requests, and writes it down once for all of a turn of the event loop: each of the client's values, which
-    processes share by a file, costs a lock and a write. What a killed process answered in its last turn may be
-    missing."""
+class _InFlight:
+    """Counts, and writes it down once for all of a turn of the event loop: each of the client's values, which processes
+    share by a file, costs a lock and a write. What has been answered is written at once: a process may be killed."""
 
     def __init__(self) -> None:
-        self.in_flight = 0
-        self._answered: deque[_Answered] = deque()
+        self._count = 0
         self._written_down = AtTurnsEnd(self.write_down)
 
     def begin(self) -> None:
-        self.in_flight += 1
+        self._count += 1
         self._written_down.ask()
 
     def end(self) -> None:
-        self.in_flight -= 1
-        self._written_down.ask()
-
-    def add(self, answered: _Answered) -> None:
-        self._answered.append(answered)
+        self._count -= 1
         self._written_down.ask()
 
     def write_down(self) -> None:
-        _in_flight.set(self.in_flight)
-        told = sorted(self._answered.popleft() for _ in range(len(self._answered)))
-        for (route, method), of_route in groupby(told, lambda one: (one.route, one.method)):
-            same = list(of_route)
-            _took(route, method).observe_all(one.seconds for one in same)
-            for status, count in Counts(one.status for one in same).items():
-                _answers(route, method, status).inc(count)
-        for code, count in Counts(one.code for one in told if one.code).items():
-            _reserved(code).inc(count)
+        _in_flight.set(self._count)
 
 
-tally: Final = _Tally()
+in_flight: Final = _InFlight()
 
 
 def observe(route: str, method: str, status: int, seconds: float, code: str = "") -> None:
     """One request; `code` is how a reserve ended. `route` is a template and a method is a known one: labels must not
     grow without bound."""
-    tally.add(_Answered(route, method if method in _METHODS else "other", status, code, seconds))
+    known = method if method in _METHODS else "other"
+    _answered(route, known, status).inc()
+    _took(route, known).observe(seconds)
+    if code:
+        _reserved(code).inc()
 
 
 # prometheus_client looks the labels up under a lock. There are as few of these as of its series.
 @cache
-def _answers(route: str, method: str, status: int) -> Counter:
+def _answered(route: str, method: str, status: int) -> Counter:
     return _requests.labels(route, method, str(status))
 
 
 @cache
-def _took(route: str, method: str) -> Durations:
+def _took(route: str, method: str) -> Histogram:
     return _seconds.labels(route, method)
 
 
@@ -145,7 +111,7 @@ def observe_script_failed(script: str) -> None:
 
 def exposition() -> bytes:
     """The text that Prometheus scrapes."""
-    tally.write_down()
+    in_flight.write_down()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
