@@ -25,6 +25,7 @@ def server(session_directory: Path, database: str, redis_server: Redis) -> Itera
         session_directory / "web-of-limits",
         DATABASE_URL=database,
         REDIS_URL=redis_server.url,
+        REDIS_TIMEOUT_MS="5000",  # a machine that stalls for a moment is not what these tests are about
         BODY_TIMEOUT_SECONDS=str(BODY_TIMEOUT_S),
         WEB_CONCURRENCY="1",
     ) as server:
