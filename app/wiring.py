@@ -51,7 +51,6 @@ from app.stores.postgres import Postgres
 from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
-from app.turns import is_gevent_patched
 
 log = logging.getLogger(__name__)
 _EPOCHS_PERIOD_S = 1.0
@@ -275,7 +274,7 @@ def build(settings: Settings, watch: Watch = _UNWATCHED) -> Wiring:
     return Wiring(
         settings,
         time_limit(),
-        greenlets=is_gevent_patched(),
+        greenlets=_threads_are_greenlets(),
         reopens=True,
         on_breaker=watch[0],
         on_rebuild=watch[1],
@@ -286,17 +285,24 @@ def build(settings: Settings, watch: Watch = _UNWATCHED) -> Wiring:
 def build_worker(settings: Settings, watch: Watch = _UNWATCHED) -> Wiring:
     """For the worker, which has nobody waiting: its batches may take longer than a request."""
     timeout_s = max(settings.postgres_timeout_ms / 1000, _WORKER_TIMEOUT_S)
-    on_breaker, on_rebuild, on_script_failed = watch
     return Wiring(
         settings,
         statement_timeout_s=timeout_s,
-        on_breaker=on_breaker,
-        on_rebuild=on_rebuild,
-        on_script_failed=on_script_failed,
+        on_breaker=watch[0],
+        on_rebuild=watch[1],
+        on_script_failed=watch[2],
     )
 
 
 _WORKER_TIMEOUT_S = 30
+
+
+def _threads_are_greenlets() -> bool:
+    if "gevent" not in sys.modules:
+        return False
+    from gevent.monkey import is_module_patched
+
+    return bool(is_module_patched("threading"))
 
 
 def time_limit() -> TimeLimit:

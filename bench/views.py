@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Final
 
-import gevent
-
 from bench.measure import Plan
 from dev.process import ROOT
 
@@ -34,8 +32,6 @@ _REQUESTS: Final[Mapping[str, tuple[str, str, bytes, Mapping[str, str]]]] = {
     "get": ("GET", f"/api/v1/bookings/{_BOOKING_ID}", b"", {}),
 }
 _PER_TURN: Final = 300
-_TOGETHER: Final = 4
-"""Requests in a turn of the event loop."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +144,8 @@ def _environ(verb: str, token: str) -> dict[str, Any]:
 def _turn(app: Any, verb: str, token: str) -> float:
     requests = [_environ(verb, token) for _ in range(_PER_TURN)]
     began = time.process_time()
-    for number, environ in enumerate(requests):
+    for environ in requests:
         b"".join(app(environ, lambda status, headers, _=None: None))
-        _end_of_turn(number)
     return (time.process_time() - began) / _PER_TURN * 1e6
 
 
@@ -183,6 +178,10 @@ def _layers(rounds: int, token: str) -> list[Layer]:
         environ["wsgi.input"] = io.BytesIO(_ORDER)
         strict_json.body_of(asked)
 
+    def in_flight() -> None:
+        metrics.in_flight.inc()
+        metrics.in_flight.dec()
+
     def counters() -> None:
         metrics.observe("/api/v1/bookings/reserve", "POST", 201, 0.002, "RESERVED")
 
@@ -205,29 +204,21 @@ def _layers(rounds: int, token: str) -> list[Layer]:
         "the answer, as bytes and headers": answer.rendered,
         "the line of log": line,
         "counters, in the shared files": counters,
+        "requests in flight, there as well": in_flight,
     }
     return [Layer(name, statistics.median(_alone(part) for _ in range(4 * rounds))) for name, part in parts.items()]
 
 
 def _alone(part: Callable[[], Any]) -> float:
     began = time.process_time()
-    for number in range(_PER_TURN):
+    for _ in range(_PER_TURN):
         part()
-        _end_of_turn(number)
     return (time.process_time() - began) / _PER_TURN * 1e6
-
-
-def _end_of_turn(number: int) -> None:
-    """Of the event loop, now and then: what waits for it is done."""
-    if number % _TOGETHER == 0:
-        gevent.sleep(0)
 
 
 def _main() -> None:
     import jwt
-    from gevent.monkey import patch_all
 
-    patch_all()
     rounds = int(sys.argv[1])
     token = jwt.encode({"sub": "ann", "exp": int(time.time()) + 3600}, SECRET)
     figures = {"costs": _ways(rounds, token), "layers": _layers(rounds, token)}

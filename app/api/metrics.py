@@ -15,8 +15,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.turns import AtTurnsEnd
-
 # From well below a reserve to the longest wait that our timeouts admit.
 _BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
@@ -26,7 +24,7 @@ _requests = Counter("holdfast_requests_total", "Requests answered", ["route", "m
 _seconds = Histogram("holdfast_request_seconds", "Time to answer", ["route", "method"], buckets=_BUCKETS_SECONDS)
 _reserves = Counter("holdfast_reserves_total", "Reserves by outcome: RESERVED, REPLAYED or a refusal's code", ["code"])
 # `livesum`: of the processes that live, added up. One that was killed in the middle of requests has none in flight.
-_in_flight = Gauge("holdfast_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
+in_flight: Final = Gauge("holdfast_requests_in_flight", "Requests being answered now", multiprocess_mode="livesum")
 shed: Final = Counter("holdfast_requests_shed_total", "Requests past MAX_IN_FLIGHT, answered 503 at once")
 # Of the processes that live, how many find it silent: a worker that was killed is no longer among them.
 _breaker_open = Gauge(
@@ -45,29 +43,6 @@ _rebuild_rows = Gauge(
     multiprocess_mode="mostrecent",
 )
 _scripts_failed = Counter("holdfast_scripts_failed_total", "Scripts that stopped in the middle of it", ["script"])
-
-
-class _InFlight:
-    """Counts, and writes it down once for all of a turn of the event loop: each of the client's values, which processes
-    share by a file, costs a lock and a write. What has been answered is written at once: a process may be killed."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._written_down = AtTurnsEnd(self.write_down)
-
-    def begin(self) -> None:
-        self._count += 1
-        self._written_down.ask()
-
-    def end(self) -> None:
-        self._count -= 1
-        self._written_down.ask()
-
-    def write_down(self) -> None:
-        _in_flight.set(self._count)
-
-
-in_flight: Final = _InFlight()
 
 
 def observe(route: str, method: str, status: int, seconds: float, code: str = "") -> None:
@@ -111,7 +86,6 @@ def observe_script_failed(script: str) -> None:
 
 def exposition() -> bytes:
     """The text that Prometheus scrapes."""
-    in_flight.write_down()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

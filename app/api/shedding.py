@@ -37,12 +37,12 @@ class Shedding:
         if self._in_flight >= self._limit and environ["PATH_INFO"] not in NEVER_SHED:
             return self._shed(environ, start_response)
         self._in_flight += 1
-        metrics.in_flight.begin()
+        metrics.in_flight.inc()
         try:
             return self._app(environ, start_response)
         finally:
             self._in_flight -= 1
-            metrics.in_flight.end()
+            metrics.in_flight.dec()
 
     def _shed(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Counted and not logged: a line for each would cost more than the answer."""
