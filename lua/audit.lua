@@ -3,7 +3,7 @@
 -- it is amnesia, and closes the shard (rules 3.5 and 3.7).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] highest seq that Postgres has recorded of this epoch
 -- ARGV[4] JSON [[zone name, version, capacity, confirmed, price] ...]: zones that Postgres has had for a while

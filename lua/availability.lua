@@ -2,7 +2,7 @@
 -- availability: the seats of some zones of one event at this instant; what is due counts as available.
 --
 -- KEYS[1]  {NN}:epoch
--- ARGV[1]  "<epoch> <run_id>"
+-- ARGV[1]  "<epoch> <run_id> <layout>"
 -- ARGV[2]  now, ms; "" for Redis' own clock
 -- ARGV[3]  event id
 -- ARGV[4…] zone ids

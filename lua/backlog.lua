@@ -2,7 +2,7 @@
 -- backlog: how much of a shard waits: for the relay, for the sweeper, for Postgres' word on pins. For metrics.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 --
 -- OK waiting oldest_ms overdue_ms pins: entries of the outbox, how old the oldest is, how late the sweeper is

@@ -3,7 +3,7 @@
 -- Its number is committed or voided by Postgres, and only facts that say so lift it (rule 3.8).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] event id
 -- ARGV[4] zone id

@@ -3,7 +3,7 @@
 -- it. One that is closed stays as it is: its rebuild may be under way (rule 3.7).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] what was found
 --

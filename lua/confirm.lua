@@ -2,7 +2,7 @@
 -- confirm: pins a reservation, so that from here on only Postgres decides what becomes of it (rules 3.1 to 3.3).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 -- ARGV[4] user id

@@ -2,7 +2,7 @@
 -- expire: ends what is due in the shard, up to a limit, and names the pins and the ceilings that are past theirs.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] limit, reservations; 500 at most
 -- ARGV[4] how long a pin, or a ceiling, may stand, ms

@@ -2,7 +2,7 @@
 -- extend: a later deadline, as often as asked for, up to what was fixed when the seats were reserved.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 -- ARGV[4] user id

@@ -3,7 +3,7 @@
 --
 -- KEYS[1] {NN}:epoch
 -- ARGV[1] the freeze's token
--- ARGV[2] "<epoch> <run_id>" to open with
+-- ARGV[2] "<epoch> <run_id> <layout>" to open with
 --
 -- OK
 -- SERVICE_UNAVAILABLE lost (another rebuilder has taken over, or Redis forgot again)

@@ -2,7 +2,7 @@
 -- get: what Redis knows of one reservation, its deadline judged by Redis' own clock.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 -- ARGV[4] user id

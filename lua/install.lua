@@ -34,6 +34,14 @@ local function append(list, first, second)
   list[#list + 1] = second
 end
 
+-- How the user's hash names a live reservation: field and value.
+local function named_by(booking, digest)
+  if digest == "" then
+    return booking, ""
+  end
+  return digest, booking
+end
+
 -- What belongs to one key is written in one call: a chunk has many reservations of few zones.
 local ROW = {
   "event", "zone", "user", "quantity", "price", "currency", "reserved_at", "deadline", "hold_until", "version", "state",

@@ -2,7 +2,7 @@
 -- learn: facts of Postgres, newest version wins; repeats and reordering change nothing (rule 3.4).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] JSON {zones: [facts], users: [facts]}
 --

@@ -2,7 +2,7 @@
 -- look: one reservation as it is stored, for an operator, whoever's it is. No route leads here.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 --

@@ -2,7 +2,7 @@
 -- mine: what Redis knows of one user's reservations in a shard: the live ones of some events, and the bookings named.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] user id
 -- ARGV[4] JSON {events: [event], bookings: [booking]}

@@ -2,7 +2,7 @@
 -- missing: which of these bookings the shard does not know, neither live nor ended a short while ago.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] JSON [booking id ...]
 --

@@ -2,7 +2,7 @@
 -- reconcile: one zone as it stands, with a page of its live reservations, for the comparison with Postgres.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] event id
 -- ARGV[4] zone id

@@ -2,7 +2,7 @@
 -- reserve: seats are held until a deadline, once per idempotency key, never more than there are.
 --
 -- KEYS[1]  {NN}:epoch
--- ARGV[1]  "<epoch> <run_id>"
+-- ARGV[1]  "<epoch> <run_id> <layout>"
 -- ARGV[2]  now, ms; "" for Redis' own clock
 -- ARGV[3]  booking id, fresh, 16 bytes
 -- ARGV[4]  event id

@@ -2,7 +2,7 @@
 -- settle: closes in Redis what Postgres has decided, and learns the facts, in one script (rule 3.4).
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] JSON {confirmed: [booking], ended: {booking: released | expired}, zones: [facts], users: [facts]}
 --

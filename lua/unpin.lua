@@ -3,7 +3,7 @@
 -- that has passed (rule 3.3). Any other pin, and what is not pinned, stays as it is.
 --
 -- KEYS[1] {NN}:epoch
--- ARGV[1] "<epoch> <run_id>"
+-- ARGV[1] "<epoch> <run_id> <layout>"
 -- ARGV[2] now, ms; "" for Redis' own clock
 -- ARGV[3] booking id
 -- ARGV[4] the pin's number

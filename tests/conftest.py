@@ -46,31 +46,22 @@ def session_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(session_directory: Path) -> Iterator[Postgres]:
-    server = Postgres(session_directory / "postgres")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Postgres(session_directory / "postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server(session_directory: Path) -> Iterator[Redis]:
     """For tests that talk to Redis alone: they may empty it. The `stack` has its own."""
-    server = Redis(session_directory / "redis")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Redis(session_directory / "redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def kafka(session_directory: Path) -> Iterator[Kafka]:
     """For tests that talk to Kafka alone, with topics of their own. The `stack` has its own."""
-    server = Kafka(session_directory / "kafka")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Kafka(session_directory / "kafka")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

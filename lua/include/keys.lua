@@ -22,14 +22,6 @@ local function user_key(event, user) -- hash: held, confirmed, version; what is 
   return space .. "u:" .. event .. "/" .. user
 end
 
--- How the user's hash names a live reservation: field and value.
-local function named_by(booking, digest)
-  if digest == "" then
-    return booking, ""
-  end
-  return digest, booking
-end
-
 -- What a field of the user's hash says is live: a booking by the digest of its key, or by itself. nil for a count.
 local function booking_in(field, value)
   return #field == 8 and value or #field == 16 and field or nil

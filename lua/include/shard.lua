@@ -1,7 +1,7 @@
 -- The head of every script that runs on an open shard: closed shards refuse (rule 3.6), keys get their names, time is Redis' own.
 --
--- A shard sells only while three agree: the caller's epoch, the epoch in Redis and the server's run_id with the one the
--- shard was installed under. The epoch key holds "<epoch> <run_id>", the caller sends the same two, and no freeze stands.
+-- A shard sells only while all agree that the caller and the epoch key say, "<epoch> <run_id> <layout>": the epoch, the
+-- server that the shard was installed on, and the form of what is kept there (`app/stores/keys.py`); and no freeze stands.
 local call = redis.call
 local tag = string.match(KEYS[1], "^{%d+}")
 local head = call("MGET", KEYS[1], tag .. ":freeze")

@@ -18,6 +18,7 @@ from app.stores.breaker import Breaker
 from app.stores.lua import Redis as Client
 from app.stores.scripts import Script
 from dev.redis import Redis
+from tests.support import servers
 from tests.support.controls import goes_red
 
 TIMEOUT_S = 0.5
@@ -42,11 +43,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def server(session_directory: Path) -> Iterator[Redis]:
-    server = Redis(session_directory / "redis-of-the-pipe")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Redis(session_directory / "redis-of-the-pipe")) as server:
+        yield server
 
 
 @pytest.fixture

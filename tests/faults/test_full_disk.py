@@ -53,11 +53,8 @@ def shop(database: str, redis_server: Redis) -> Iterator[Wiring]:
 @pytest.fixture(scope="module")
 def kafka(session_directory: Path) -> Iterator[Kafka]:
     """For this module alone: it dies."""
-    server = Kafka(session_directory / "kafka-with-a-full-disk")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Kafka(session_directory / "kafka-with-a-full-disk")) as server:
+        yield server
 
 
 @pytest.fixture

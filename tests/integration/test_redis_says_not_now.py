@@ -16,17 +16,14 @@ from app.domain.ids import shard_of_event
 from app.domain.model import Seats, Zone
 from app.wiring import Wiring
 from dev.redis import Redis
-from tests.support import forgetful
+from tests.support import forgetful, servers
 from tests.support.seats import HOLD_SECONDS, PRICE_MINOR, Clock, Sale, open_sale, open_shop, reopen
 
 
 @pytest.fixture(scope="module")
 def server(session_directory: Path) -> Iterator[Redis]:
-    server = Redis(session_directory / "redis-not-now", {"busy-reply-threshold": "50"})
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Redis(session_directory / "redis-not-now", {"busy-reply-threshold": "50"})) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from dev.pidfile import Identity, birth
 from dev.process import Process
@@ -12,6 +14,16 @@ from dev.settings import COMPARED
 
 _PREFIX = "holdfast-test-"
 _OWNER = "owner"
+Server = TypeVar("Server", bound=Process)
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """It answers until the block ends; then nothing is left of it."""
+    server.start()
+    server.wait_until_ready()
+    yield server
+    server.erase()
 
 
 def clean_environment() -> dict[str, str]:

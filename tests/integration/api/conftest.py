@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from app.factory import create_app
 from app.settings import Settings
 from dev.redis import Redis
+from tests.support import servers
 from tests.support.seats import reopen, settings
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -80,11 +81,8 @@ def app(database: str, redis_server: Redis, hot_routes: str) -> Iterator[Flask]:
 @pytest.fixture(scope="module")
 def own_redis(session_directory: Path, request: pytest.FixtureRequest) -> Iterator[Redis]:
     """To be paused: the session's own serves other tests."""
-    server = Redis(session_directory / f"redis-of-{request.module.__name__.rpartition('.')[2]}")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Redis(session_directory / f"redis-of-{request.module.__name__.rpartition('.')[2]}")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -19,24 +19,19 @@ from dev.kafka import Kafka
 from dev.postgres import Postgres
 from dev.process import Process
 from dev.redis import Redis
+from tests.support import servers
 
 
 @pytest.fixture(scope="module")
 def own_postgres(session_directory: Path) -> Iterator[Postgres]:
-    server = Postgres(session_directory / "disturbed" / "postgres")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Postgres(session_directory / "disturbed" / "postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def own_redis(session_directory: Path) -> Iterator[Redis]:
-    server = Redis(session_directory / "disturbed" / "redis")
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(Redis(session_directory / "disturbed" / "redis")) as server:
+        yield server
 
 
 def restart(server: Process) -> None:

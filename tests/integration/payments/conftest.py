@@ -9,16 +9,16 @@ import redis
 from app.wiring import Wiring
 from dev.provider import Provider
 from dev.redis import Redis
+from tests.support import servers
 from tests.support.seats import Clock, open_shop
 
 
 @pytest.fixture(scope="module")
 def provider(session_directory: Path) -> Iterator[Provider]:
-    server = Provider(session_directory / "provider", {"PROVIDER_KNOWN_AFTER_S": "1", "PROVIDER_HANGS_S": "2"})
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.erase()
+    with servers.started(
+        Provider(session_directory / "provider", {"PROVIDER_KNOWN_AFTER_S": "1", "PROVIDER_HANGS_S": "2"})
+    ) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
