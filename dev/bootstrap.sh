@@ -24,9 +24,9 @@ python_is_fit() {
 venv_is_good() {    # A venv remembers where it was made: one that was moved, or whose Python is gone, is made anew.
     [ "$(cat .venv/.made-in 2>/dev/null)" = "$PWD" ] && python_is_fit .venv/bin/python
 }
-find_python() {
+find_python() {    # Debian's own first: it is built with profile-guided optimisation, which one built by hand rarely is.
     local candidate
-    for candidate in "${PYTHON:-python3}" /usr/bin/python3 python3.13 python3.12 python3.11; do
+    for candidate in ${PYTHON:+"$PYTHON"} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
         if python_is_fit "$candidate"; then echo "$candidate"; return; fi
     done
     return 1
