@@ -12,7 +12,7 @@
 --    newer here than there: they may have changed since, which only another look at Postgres tells
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation
+-- include: shard keys indexes zone text reservation counts user
 local highest, zones = tonumber(ARGV[3]), cjson.decode(ARGV[4])
 -- Together some ten milliseconds a call:
 local LOOKS = 500 -- reservations that it looks at, some microseconds each
@@ -47,28 +47,25 @@ end
 local spent, users = pins, {} -- users that were looked at
 
 -- A user's seats, added up once a call.
-local function wrong_with_user(r)
-  local key = user_key(r.event, r.user)
-  if users[key] or call("HLEN", key) > LOOKS then
+local function wrong_with_user(u)
+  local key = user_key(u.event, u.user)
+  if users[key] or u.more > LOOKS then
     return nil
   end
   users[key] = true
-  local held, seats, fields = 0, 0, call("HGETALL", key)
-  for i = 1, #fields, 2 do
-    if fields[i] == "held" then
-      held = tonumber(fields[i + 1]) or 0
-    end
-    local booking = booking_in(fields[i], fields[i + 1])
-    if booking then
-      local other = load(booking)
-      seats, spent = seats + (other and other.quantity or 0), spent + 1
-    end
+  local seats = 0
+  for _, booking in ipairs(bookings_of(u)) do
+    local other = load(booking)
+    seats, spent = seats + (other and other.quantity or 0), spent + 1
   end
-  return held ~= seats and string.format("user %s/%s: held %d, reserved seats %d", r.event, r.user, held, seats)
+  return u.held ~= seats and string.format("user %s/%s: held %d, reserved seats %d", u.event, u.user, u.held, seats)
 end
 
-local function is_with_user(booking, r)
-  local known = call("HMGET", user_key(r.event, r.user), r.digest, booking)
+local function is_with_user(booking, r, u)
+  if entry_with(u.listed, 8, booking) then
+    return true
+  end
+  local known = u.more > 0 and call("HMGET", more_key(u), r.digest, booking) or {}
   return known[1] == booking or known[2]
 end
 
@@ -78,10 +75,11 @@ local function wrong_with_reservations(name, count)
   for _, member in ipairs(call("ZRANGE", deadlines_key(name), first, first + LOOKS - 1)) do
     local booking = string.sub(member, 1, 16)
     local r = load(booking)
-    if not r or not is_with_user(booking, r) then
+    local u = r and load_user(r.event, r.user)
+    if not r or not is_with_user(booking, r, u) then
       return text_of(booking) .. (r and " is missing with its user" or " is missing")
     end
-    local wrong = wrong_with_user(r)
+    local wrong = wrong_with_user(u)
     if wrong then
       return wrong
     end
@@ -90,13 +88,13 @@ local function wrong_with_reservations(name, count)
 end
 
 -- What is wrong with the indexes that the sweeper finds a zone by: without them its seats would never come back.
-local function wrong_with_indexes(name, due, ceiling)
+local function wrong_with_indexes(name, counts)
   local first = tonumber(call("ZRANGE", deadlines_key(name), 0, 0, "WITHSCORES")[2])
   local known = tonumber(call("ZSCORE", due_key, name))
-  if first and not (known and known <= first and due and due <= first) then
+  if first and not (known and known <= first and counts.due > 0 and counts.due <= first) then
     return "zone " .. name .. ": its earliest deadline is not known"
   end
-  return ceiling and not call("ZSCORE", ceilings_key, name) and "zone " .. name .. ": its ceiling is not known"
+  return counts.ceiling_number > 0 and not call("ZSCORE", ceilings_key, name) and "zone " .. name .. ": its ceiling is not known"
 end
 
 -- Facts of the same version are the same; those that are newer here are noted.
@@ -117,16 +115,17 @@ end
 -- What is wrong with one zone.
 local function wrong_with(known)
   local name = known[1]
-  local z = call("HMGET", zone_key(name), "facts", "held", "due", "ceiling_number")
+  local z = call("MGET", zone_key(name), counts_key(name))
   local facts_here = unpack_zone(z[1])
-  if not facts_here then
+  if not facts_here or not z[2] then
     return "zone " .. name .. " is missing"
   end
-  local held, count = tonumber(z[2]) or 0, call("ZCARD", deadlines_key(name))
+  local counts, count = unpack_counts(z[2]), call("ZCARD", deadlines_key(name))
+  local held = counts.held
   spent = spent + math.min(count, LOOKS) + math.floor(math.min(count, SUMS) / 10)
   local wrong = wrong_with_facts(name, facts_here, known)
     or wrong_with_reservations(name, count)
-    or wrong_with_indexes(name, tonumber(z[3]), z[4])
+    or wrong_with_indexes(name, counts)
   if wrong then
     return wrong
   end

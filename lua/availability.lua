@@ -10,7 +10,7 @@
 -- OK {capacity confirmed held available version} per zone, in their order; {} for a zone that Redis does not know
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone
+-- include: shard keys indexes zone text reservation counts
 local DUE_LIMIT = 10000 -- bounds the script; with a sweeper alive nothing near it is ever due
 
 local function seats_due(name)
@@ -24,11 +24,14 @@ end
 local zones = {}
 for i = 4, #ARGV do
   local name = zone_name(ARGV[3], ARGV[i])
-  local z = call("HMGET", zone_key(name), "facts", "held", "ceiling")
+  local z = call("MGET", zone_key(name), counts_key(name))
   local known = unpack_zone(z[1])
-  if known then
-    local held = tonumber(z[2] or 0) - seats_due(name)
-    local most = math.min(known.capacity, tonumber(z[3] or known.capacity)) -- a cut of capacity may be under way
+  if known and z[2] then
+    local counts = unpack_counts(z[2])
+    local held, most = counts.held - seats_due(name), known.capacity
+    if counts.ceiling_number > 0 then
+      most = math.min(most, counts.ceiling) -- a cut of capacity is under way
+    end
     local available = math.max(0, most - known.confirmed - held)
     zones[#zones + 1] = { known.capacity, known.confirmed, held, available, known.version }
   else

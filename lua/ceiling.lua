@@ -14,27 +14,24 @@
 -- ZONE_NOT_FOUND
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation outbox ending reclaim
+-- include: shard keys indexes zone text reservation counts user outbox ending reclaim
 local name, capacity = zone_name(ARGV[3], ARGV[4]), tonumber(ARGV[5])
-local zone = zone_key(name)
 local RECLAIM_LIMIT = 1000
 
-reclaim_zone(name, RECLAIM_LIMIT)
-note_earliest(name)
-local z = call("HMGET", zone, "facts", "held", "ceiling_number")
-local known = unpack_zone(z[1])
+local known = unpack_zone(call("GET", zone_key(name)))
 if not known then
   return { "ZONE_NOT_FOUND" }
 end
-if z[3] then
+local _, counts = reclaim_zone(name, RECLAIM_LIMIT)
+if counts.ceiling_number > 0 then
   return { "CAPACITY_IN_USE", 0 }
 end
-local in_use = known.confirmed + tonumber(z[2] or 0)
+local in_use = known.confirmed + counts.held
 if in_use > capacity then
   return { "CAPACITY_IN_USE", in_use }
 end
 -- One ceiling stands at a time, and Postgres remembers the highest number that is done: the next is free.
-local number = known.ceiling_done + 1
-call("HSET", zone, "ceiling_number", number, "ceiling", capacity)
+counts.ceiling, counts.ceiling_number = capacity, known.ceiling_done + 1
+save_counts(name, counts)
 call("ZADD", ceilings_key, now, name)
-return { "OK", number }
+return { "OK", counts.ceiling_number }

@@ -10,14 +10,13 @@
 -- OK expired more(0|1) {pin ...} {{zone number} ...}: pins as confirm answers them, zones as "<event>/<zone>"
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation outbox ending reclaim
+-- include: shard keys indexes text reservation counts user outbox ending reclaim
 local limit, expired = math.min(tonumber(ARGV[3]), AT_ONCE), 0
 local PINS_LIMIT = 100
 
 for _, name in ipairs(call("ZRANGEBYSCORE", due_key, "-inf", now, "LIMIT", 0, limit)) do
   if expired < limit then
     expired = expired + reclaim_zone(name, limit - expired)
-    note_earliest(name)
   end
 end
 
@@ -34,8 +33,8 @@ for _, booking in ipairs(call("ZRANGEBYSCORE", pins_key, "-inf", since, "LIMIT",
   end
 end
 for _, name in ipairs(call("ZRANGEBYSCORE", ceilings_key, "-inf", since, "LIMIT", 0, PINS_LIMIT)) do
-  local number = tonumber(call("HGET", zone_key(name), "ceiling_number"))
-  if number then
+  local number = load_counts(name).ceiling_number
+  if number > 0 then
     ceilings[#ceilings + 1] = { name, number }
   else
     forget(name)

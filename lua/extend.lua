@@ -36,7 +36,7 @@ if no then
 end
 
 local name = zone_name(r.event, r.zone)
-local hold_ms = unpack_zone(call("HGET", zone_key(name), "facts")).hold_ms
+local hold_ms = unpack_zone(call("GET", zone_key(name))).hold_ms
 local deadline = math.min(r.deadline + hold_ms, r.hold_until)
 if deadline <= r.deadline then
   return { "HOLD_LIMIT_REACHED", r.deadline }

@@ -17,29 +17,16 @@ if call("GET", tag .. ":freeze") ~= ARGV[1] then
   return { "SERVICE_UNAVAILABLE", "lost" }
 end
 local now = 0
--- include: keys indexes zone text reservation facts idempotency
+-- include: keys indexes zone text reservation counts user facts idempotency
 local rows = cjson.decode(ARGV[4])
-
-local function group(groups, name)
-  groups[name] = groups[name] or { held = 0, members = {} }
-  return groups[name]
-end
 
 local function short(digest)
   return from_hex(string.sub(digest, 1, 16))
 end
 
-local function append(list, first, second)
-  list[#list + 1] = first
-  list[#list + 1] = second
-end
-
--- How the user's hash names a live reservation: field and value.
-local function named_by(booking, digest)
-  if digest == "" then
-    return booking, ""
-  end
-  return digest, booking
+local function append(words, first, second)
+  words[#words + 1] = first
+  words[#words + 1] = second
 end
 
 -- What belongs to one key is written in one call: a chunk has many reservations of few zones.
@@ -56,9 +43,11 @@ local function install_reservations()
     end
     r.fingerprint, r.digest = from_hex(r.fingerprint), short(r.digest)
     local booking, name = bytes_of(r.booking), zone_name(r.event, r.zone)
-    local zone, user = group(zones, name), group(users, user_key(r.event, r.user))
-    zone.held, user.held = zone.held + r.quantity, user.held + r.quantity
-    append(user.members, named_by(booking, r.digest))
+    local zone, key = zones[name] or { held = 0, members = {} }, user_key(r.event, r.user)
+    local u = users[key] or load_user(r.event, r.user)
+    zones[name], users[key] = zone, u
+    zone.held, u.held = zone.held + r.quantity, u.held + r.quantity
+    list(u, r.digest, booking)
     append(at_rest, reservation_key(booking), pack(r))
     if r.state == "pinned" then
       call("ZADD", pins_key, r.pinned_at, booking)
@@ -68,16 +57,16 @@ local function install_reservations()
     end
   end
   call("MSET", unpack(at_rest))
-  for key, user in pairs(users) do
-    call("HINCRBY", key, "held", user.held)
-    call("HSET", key, unpack(user.members))
+  for _, u in pairs(users) do
+    save_user(u)
   end
   for name, zone in pairs(zones) do
-    call("HINCRBY", zone_key(name), "held", zone.held)
+    local counts = load_counts(name)
+    counts.held = counts.held + zone.held
+    save_counts(name, counts)
     if zone.due then
       call("ZADD", deadlines_key(name), unpack(zone.members))
-      call("ZADD", due_key, "LT", zone.due, name)
-      call("HSET", zone_key(name), "due", call("ZSCORE", due_key, name))
+      note_due(name, zone.due)
     end
   end
 end

@@ -9,7 +9,7 @@
 -- OK
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation zone facts
+-- include: shard keys indexes text reservation zone counts user facts
 local told = cjson.decode(ARGV[3])
 learn(told.zones, told.users)
 return { "OK" }

@@ -10,7 +10,7 @@
 -- OK {{booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at} ...} now
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation
+-- include: shard keys text reservation user
 local asked = cjson.decode(ARGV[4])
 local found, seen = {}, {}
 
@@ -26,12 +26,8 @@ local function add(booking)
 end
 
 for _, event in ipairs(asked.events) do
-  local fields = call("HGETALL", user_key(event, ARGV[3]))
-  for i = 1, #fields, 2 do
-    local booking = booking_in(fields[i], fields[i + 1])
-    if booking then
-      add(booking)
-    end
+  for _, booking in ipairs(bookings_of(load_user(event, ARGV[3]))) do
+    add(booking)
   end
 end
 for _, booking in ipairs(asked.bookings) do

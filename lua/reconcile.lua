@@ -12,12 +12,12 @@
 -- OK {capacity confirmed held version}|{} {booking quantity ...} {pinned booking, quantity ...} (with the first page only)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation
+-- include: shard keys indexes zone text reservation counts
 local name, from = zone_name(ARGV[3], ARGV[4]), tonumber(ARGV[5])
-local z = call("HMGET", zone_key(name), "facts", "held")
+local z = call("MGET", zone_key(name), counts_key(name))
 local known, figures = unpack_zone(z[1]), {}
-if known then
-  figures = { known.capacity, known.confirmed, tonumber(z[2]) or 0, known.version }
+if known and z[2] then
+  figures = { known.capacity, known.confirmed, unpack_counts(z[2]).held, known.version }
 end
 local live, pinned = {}, {}
 for _, member in ipairs(call("ZRANGE", deadlines_key(name), from, from + tonumber(ARGV[6]) - 1)) do

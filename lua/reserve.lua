@@ -27,14 +27,17 @@
 -- VALIDATION_ERROR max_per_reservation
 -- SERVICE_UNAVAILABLE closed | outbox_full
 
--- Its head is that of lua/include/shard.lua, with the idempotency record in the same look; what is rarely needed is read
--- where it is needed. Both because this script runs most of all: bench/scripts.py tells what it costs.
+-- Its head is that of lua/include/shard.lua, with all that it reads in the same look, and all that is a string is written
+-- in one call; what is rarely needed is read where it is needed. All because this script runs most of all:
+-- bench/scripts.py tells what it costs.
 local call = redis.call
 local open, told_now, booking, event, zone_id, user, seats, seen_price, digest, key, fingerprint, kept_ms, outbox_max =
   unpack(ARGV)
 local tag, epoch = string.match(KEYS[1], "^{%d+}"), string.match(open, "^%d+")
 -- include: keys
-local head = call("MGET", KEYS[1], tag .. ":freeze", idempotency_key(event, user, digest))
+local name, mine = zone_name(event, zone_id), user_key(event, user)
+local zone, counts = zone_key(name), counts_key(name)
+local head = call("MGET", KEYS[1], tag .. ":freeze", zone, counts, mine, idempotency_key(event, user, digest))
 if head[1] ~= open or head[2] then
   return { "SERVICE_UNAVAILABLE", "closed" }
 end
@@ -45,24 +48,29 @@ if not now then
 end
 
 -- The first answer again: the reservation itself, while it lives, then the record that its end has left.
-local mine = user_key(event, user)
-local u = call("HMGET", mine, "held", "confirmed", digest)
-if digest ~= "" and u[3] then
+local u, user_held, user_confirmed = nil, 0, 0 -- of a fresh buyer, as most are, nothing is known
+if head[5] then
+-- include: user
+  u = unpack_user(event, user, head[5])
+  user_held, user_confirmed = u.held, u.confirmed
+  local first = digest ~= "" and booking_under(u, digest)
+  if first then
 -- include: text reservation
-  local r = load_live(u[3])
-  if not r then
-    return { "SERVICE_UNAVAILABLE", "closed" }
-  end
-  if now - r.reserved_at < tonumber(kept_ms) then
-    if r.fingerprint ~= fingerprint then
-      return { "IDEMPOTENCY_KEY_REUSED" }
+    local r = load_live(first)
+    if not r then
+      return { "SERVICE_UNAVAILABLE", "closed" }
     end
-    return { "REPLAYED", r.price, r.currency, r.reserved_at, r.promised, now, text_of(u[3]) }
+    if now - r.reserved_at < tonumber(kept_ms) then
+      if r.fingerprint ~= fingerprint then
+        return { "IDEMPOTENCY_KEY_REUSED" }
+      end
+      return { "REPLAYED", r.price, r.currency, r.reserved_at, r.promised, now, text_of(first) }
+    end
   end
 end
-if head[3] then
+if head[6] then
 -- include: text
-  local first_fingerprint, first, price, currency, reserved_at, deadline = unpack(cmsgpack.unpack(head[3]))
+  local first_fingerprint, first, price, currency, reserved_at, deadline = unpack(cmsgpack.unpack(head[6]))
   if now - reserved_at < tonumber(kept_ms) then
     if first_fingerprint ~= fingerprint then
       return { "IDEMPOTENCY_KEY_REUSED" }
@@ -71,25 +79,22 @@ if head[3] then
   end
 end
 
-local name = zone_name(event, zone_id)
-local zone = zone_key(name)
-local z = call("HMGET", zone, "facts", "held", "due", "ceiling")
-if not z[1] then
+if not head[3] or not head[4] then
 -- include: text reservation
-  if call("EXISTS", deadlines_key(name)) == 1 then
+  if head[3] or call("EXISTS", counts, deadlines_key(name)) > 0 then
     forget(name)
     return { "SERVICE_UNAVAILABLE", "closed" }
   end
   return { "ZONE_NOT_FOUND" }
 end
--- In the order of lua/include/zone.lua.
+-- In the order of lua/include/zone.lua and counts.lua.
 local _, capacity, confirmed, price, currency, digits, opens, closes, hold_ms, hold_max_ms, per_user, per_reservation =
-  unpack(cmsgpack.unpack(z[1]))
-local held, due = tonumber(z[2] or 0), tonumber(z[3])
+  unpack(cmsgpack.unpack(head[3]))
+local held, due, ceiling, ceiling_number = unpack(cmsgpack.unpack(head[4]))
 local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
 
-if z[4] then
-  capacity = math.min(capacity, tonumber(z[4])) -- a cut of capacity is under way (rule 3.8)
+if ceiling_number > 0 then
+  capacity = math.min(capacity, ceiling) -- a cut of capacity is under way (rule 3.8)
 end
 if quantity > per_reservation then
   return { "VALIDATION_ERROR", per_reservation }
@@ -106,33 +111,30 @@ end
 
 -- What is due may refuse nobody: that zone's, then that user's own.
 local available = capacity - confirmed - held
-if available < quantity and due and due <= now then
--- include: indexes text reservation outbox ending reclaim
-  reclaim_zone(name, RECLAIM_LIMIT)
-  note_earliest(name)
-  held = tonumber(call("HGET", zone, "held") or 0)
-  due = tonumber(call("HGET", zone, "due"))
-  u = call("HMGET", mine, "held", "confirmed", digest)
+if available < quantity and due > 0 and due <= now then
+-- include: indexes text reservation counts user outbox ending reclaim
+  local _, c = reclaim_zone(name, RECLAIM_LIMIT)
+  held, due = c.held, c.due
   available = capacity - confirmed - held
+  u = u and load_user(event, user)
+  user_held = u and u.held or 0
 end
 if available < quantity then
   return { "INSUFFICIENT_SEATS", math.max(0, available) }
 end
-local user_held, user_confirmed = tonumber(u[1] or 0), tonumber(u[2] or 0)
 if user_held + user_confirmed + quantity > per_user and user_held > 0 then
--- include: indexes text reservation outbox ending
-  local fields, ended = call("HGETALL", mine), 0
-  for i = 1, #fields, 2 do
-    local other = ended < RECLAIM_LIMIT and booking_in(fields[i], fields[i + 1])
-    local r = other and load_live(other)
+-- include: indexes text reservation counts user outbox ending
+  local ended = 0
+  for _, other in ipairs(bookings_of(u)) do
+    local r = ended < RECLAIM_LIMIT and load_live(other)
     if r and r.state == "reserved" and r.deadline <= now then
       finish(other, r, "expired", now)
       ended = ended + 1
     end
   end
-  held = tonumber(call("HGET", zone, "held") or 0)
-  u = call("HMGET", mine, "held", "confirmed", digest)
-  user_held = tonumber(u[1] or 0)
+  held = load_counts(name).held
+  u = load_user(event, user)
+  user_held = u.held
 end
 if user_held + user_confirmed + quantity > per_user then
   return { "MAX_TICKETS_EXCEEDED", per_user, user_held + user_confirmed }
@@ -143,21 +145,22 @@ local deadline = now + hold_ms
 local packed = cmsgpack.pack({
   event, zone_id, user, quantity, price + 0, currency, now, hold_ms, hold_max_ms, 1, key, fingerprint, digest,
 })
-if digest == "" then
-  call("HSET", mine, "held", user_held + quantity, booking, "")
-elseif u[3] then
-  call("HSET", mine, "held", user_held + quantity, digest, booking, u[3], "") -- after a day the key is another's
+local of_user
+if u then
+-- include: user
+  u.held = user_held + quantity
+  list(u, digest, booking)
+  of_user = pack_user(u)
 else
-  call("HSET", mine, "held", user_held + quantity, digest, booking)
+  of_user = cmsgpack.pack({ quantity, 0, 0 }) .. (digest ~= "" and digest or "\0\0\0\0\0\0\0\0") .. booking
 end
-call("SET", reservation_key(booking), packed)
-call("ZADD", deadlines_key(name), deadline, booking .. seats)
-if not due or deadline < due then
+if due == 0 or deadline < due then
 -- include: indexes
-  call("HSET", zone, "held", held + quantity, "due", deadline)
-  call("ZADD", due_key, deadline, name)
-else
-  call("HSET", zone, "held", held + quantity)
+  due = deadline
+  call("ZADD", due_key, due, name)
 end
+local of_zone = cmsgpack.pack({ held + quantity, due, ceiling, ceiling_number })
+call("MSET", reservation_key(booking), packed, mine, of_user, counts, of_zone)
+call("ZADD", deadlines_key(name), deadline, booking .. seats)
 call("XADD", outbox, epoch .. "-*", "created", booking .. packed)
 return { "OK", price, currency, now, deadline, now }

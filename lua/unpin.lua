@@ -11,7 +11,7 @@
 -- OK unpinned(0|1)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation outbox ending
+-- include: shard keys indexes text reservation counts user outbox ending
 local booking = bytes_of(ARGV[3])
 local r = load(booking)
 if not r or r.state ~= "pinned" or r.pin ~= tonumber(ARGV[4]) then
@@ -26,7 +26,6 @@ local zone = zone_name(r.event, r.zone)
 r.state = "reserved"
 call("ZREM", pins_key, booking)
 call("ZADD", deadlines_key(zone), r.deadline, booking .. r.quantity)
-call("ZADD", due_key, "LT", r.deadline, zone)
-call("HSET", zone_key(zone), "due", call("ZSCORE", due_key, zone))
+note_due(zone, r.deadline)
 call("SET", reservation_key(booking), pack(r))
 return { "OK", 1 }

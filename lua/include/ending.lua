@@ -1,5 +1,5 @@
 -- The end of a live reservation: whoever removes it is the one who lowers `held`, in the same script (rule 3.5).
--- Expects: call, now, keys.lua, indexes.lua, text.lua, reservation.lua, outbox.lua.
+-- Expects: call, now, keys.lua, indexes.lua, text.lua, reservation.lua, counts.lua, user.lua, outbox.lua.
 
 -- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
 local ENDED_MS = 3600 * 1000
@@ -18,25 +18,20 @@ end
 
 -- Takes the hold off the user.
 local function drop_from_user(booking, r)
-  local user = user_key(r.event, r.user)
-  local known = call("HMGET", user, "held", "version", r.digest)
-  local held = tonumber(known[1] or 0) - r.quantity
-  local keyed = r.digest ~= "" and known[3] == booking -- after a day the key may be another's
-  if keyed then
+  local u = load_user(r.event, r.user)
+  u.held = u.held - r.quantity
+  if unlist(u, r.digest, booking) then
     keep_answer(booking, r)
   end
-  if held <= 0 and not known[2] then
-    call("DEL", user) -- nothing left to know of this user
-  else
-    call("HDEL", user, keyed and r.digest or booking)
-    call("HSET", user, "held", held)
-  end
+  save_user(u)
 end
 
 -- Takes the hold off the zone and the user, and the reservation out of every index.
 local function drop(booking, r)
   local zone = zone_name(r.event, r.zone)
-  call("HINCRBY", zone_key(zone), "held", -r.quantity)
+  local counts = load_counts(zone)
+  counts.held = counts.held - r.quantity
+  save_counts(zone, counts)
   call("ZREM", deadlines_key(zone), booking .. r.quantity)
   if r.state == "pinned" then
     call("ZREM", pins_key, booking)

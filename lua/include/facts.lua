@@ -1,5 +1,5 @@
 -- Postgres' counts travel as facts with a version: the newest wins, so duplicates and reordering change nothing (rule 3.4).
--- Expects: call, keys.lua, indexes.lua, reservation.lua, zone.lua.
+-- Expects: call, keys.lua, indexes.lua, reservation.lua, zone.lua, counts.lua, user.lua.
 
 -- Of a sandbox event that is gone the log may still tell.
 local function is_purged(event)
@@ -8,34 +8,38 @@ end
 
 local function learn_zone(fact)
   local name = zone_name(fact.event_id, fact.zone_id)
-  local zone = zone_key(name)
-  local known = unpack_zone(call("HGET", zone, "facts"))
+  local known = unpack_zone(call("GET", zone_key(name)))
   if known and known.version >= fact.version then
     return
   end
   if not known and is_purged(fact.event_id) then
     return
   end
-  if not known and call("EXISTS", deadlines_key(name)) == 1 then
-    forget(name) -- its seats are held, and nobody knows how many: not to be sold again
+  call("SET", zone_key(name), pack_zone(fact))
+  if not known then
+    if call("EXISTS", counts_key(name), deadlines_key(name)) > 0 then
+      forget(name) -- its seats are held, and nobody knows how many: not to be sold again
+    end
+    save_counts(name, { held = 0, due = 0, ceiling = 0, ceiling_number = 0 })
+    return
   end
-  call("HSET", zone, "facts", pack_zone(fact))
   -- A ceiling stands until Postgres has committed or voided its number (rule 3.8).
-  local ceiling = call("HGET", zone, "ceiling_number")
-  if ceiling and tonumber(ceiling) <= fact.ceiling_done then
-    call("HDEL", zone, "ceiling_number", "ceiling")
+  local counts = load_counts(name)
+  if counts.ceiling_number > 0 and counts.ceiling_number <= fact.ceiling_done then
+    counts.ceiling, counts.ceiling_number = 0, 0
+    save_counts(name, counts)
     call("ZREM", ceilings_key, name)
   end
 end
 
 local function learn_user(fact)
-  local user = user_key(fact.event_id, fact.user_id)
-  local known = call("HGET", user, "version")
-  if known and tonumber(known) >= fact.version then
+  local u = load_user(fact.event_id, fact.user_id)
+  if u.version >= fact.version then
     return
   end
-  if known or not is_purged(fact.event_id) then
-    call("HSET", user, "confirmed", fact.confirmed, "version", fact.version)
+  if u.version > 0 or not is_purged(fact.event_id) then
+    u.confirmed, u.version = fact.confirmed, fact.version
+    save_user(u)
   end
 end
 

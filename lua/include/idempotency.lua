@@ -1,5 +1,5 @@
 -- Idempotency records: the first answer to a key, for 24 hours of the clock that decides (the TTL is only the broom).
--- That of a reserve is a field of the user's hash while the reservation lives (digest -> booking), and a key of its own
+-- That of a reserve is listed with the user (user.lua) while the reservation lives, and a key of its own
 -- from its end on; the others are keys of their own. A digest is eight bytes wide, among one user's keys for one event.
 -- Expects: call, now, keys.lua.
 

@@ -10,21 +10,20 @@ local function zone_name(event, zone)
   return event .. "/" .. zone
 end
 
-local function zone_key(name) -- hash: `facts` of Postgres (zone.lua), held, due, ceiling, ceiling_number
+local function zone_key(name) -- string: the facts of Postgres (zone.lua)
   return space .. "zone:" .. name
+end
+
+local function counts_key(name) -- string: Redis' own counts (counts.lua)
+  return space .. "counts:" .. name
 end
 
 local function deadlines_key(name) -- sorted set: booking and quantity -> deadline, ms; what is pinned leaves it
   return space .. "deadlines:" .. name
 end
 
-local function user_key(event, user) -- hash: held, confirmed, version; what is live, as booking_in tells
+local function user_key(event, user) -- string: user.lua
   return space .. "u:" .. event .. "/" .. user
-end
-
--- What a field of the user's hash says is live: a booking by the digest of its key, or by itself. nil for a count.
-local function booking_in(field, value)
-  return #field == 8 and value or #field == 16 and field or nil
 end
 
 local function reservation_key(booking) -- string: reservation.lua

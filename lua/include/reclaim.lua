@@ -1,14 +1,10 @@
 -- Ends what is due, in bounded steps, so that seats come back with every worker dead.
--- Expects: call, now, keys.lua, indexes.lua, reservation.lua, outbox.lua, ending.lua.
+-- Expects: call, now, keys.lua, indexes.lua, reservation.lua, counts.lua, user.lua, outbox.lua, ending.lua.
 local AT_ONCE = 500 -- more keys than this in one call would not fit on Lua's stack
 
--- Ends up to `limit` reservations of the zone whose deadline has passed; answers how many. Reservations of one zone are
--- read in one call, and what they have in common is written once: `finish` for each costs twice as much.
-local function reclaim_zone(zone, limit)
-  local due = call("ZRANGEBYSCORE", deadlines_key(zone), "-inf", now, "LIMIT", 0, math.min(limit, AT_ONCE))
-  if #due == 0 then
-    return 0
-  end
+-- Ends these members of the index of one zone: read in one call, and what they have in common is written once: `finish` for
+-- each costs twice as much. Answers those that are gone, and their seats.
+local function end_all(due)
   local keys, gone, seats = {}, {}, 0
   for i, member in ipairs(due) do
     keys[i] = reservation_key(string.sub(member, 1, 16))
@@ -25,21 +21,27 @@ local function reclaim_zone(zone, limit)
       forget(text_of(booking))
     end
   end
-  if gone[1] then
-    call("HINCRBY", zone_key(zone), "held", -seats)
-    call("ZREM", deadlines_key(zone), unpack(gone))
-  end
-  return #due
+  return gone, seats
 end
 
--- Notes the zone's earliest deadline after a sweep: the zone's own field spares reserve a look at the index.
-local function note_earliest(zone)
-  local first = call("ZRANGE", deadlines_key(zone), 0, 0, "WITHSCORES")
-  if first[2] then
-    call("HSET", zone_key(zone), "due", first[2])
-    call("ZADD", due_key, first[2], zone)
+-- Ends up to `limit` reservations of the zone whose deadline has passed, and notes its earliest deadline from then on: the
+-- zone's own counts spare reserve a look at the index. Answers how many were due, and the counts.
+local function reclaim_zone(zone, limit)
+  local deadlines, counts = deadlines_key(zone), load_counts(zone)
+  local due = call("ZRANGEBYSCORE", deadlines, "-inf", now, "LIMIT", 0, math.min(limit, AT_ONCE))
+  if due[1] then
+    local gone, seats = end_all(due)
+    counts.held = counts.held - seats
+    if gone[1] then
+      call("ZREM", deadlines, unpack(gone))
+    end
+  end
+  counts.due = tonumber(call("ZRANGE", deadlines, 0, 0, "WITHSCORES")[2]) or 0
+  save_counts(zone, counts)
+  if counts.due > 0 then
+    call("ZADD", due_key, counts.due, zone)
   else
-    call("HDEL", zone_key(zone), "due")
     call("ZREM", due_key, zone)
   end
+  return #due, counts
 end

@@ -1,5 +1,4 @@
--- What Postgres says of a zone is one packed array, the field `facts` of its hash: read at once by every reserve.
--- Expects: call, keys.lua.
+-- What Postgres says of a zone is one packed array, read at once by every reserve.
 local ZONE_FACTS = {
   "version", "capacity", "confirmed", "price", "currency", "digits", "opens", "closes", "hold_ms", "hold_max_ms",
   "per_user", "per_reservation", "ceiling_done",

@@ -18,6 +18,7 @@ import pytest
 from app.domain.ids import shard_of_event
 from tests.support import invariants, promises
 from tests.support.buyers import until
+from tests.support.edits import by_hand
 from tests.support.storm import Customers
 from tests.support.system import System, running
 
@@ -59,12 +60,12 @@ def _damage(system: System, busy: list[str], gone: str, held: list[str]) -> None
     """Past every script and function. The reservations `held` are of an event that nobody else asks for."""
     shop = system.shop
 
-    def zone(event_id: str) -> str:
+    def zone(what: str, event_id: str) -> str:
         shard = shard_of_event(event_id, len(shop.shards))
-        return f"{{{shard:02}}}:{shop.epochs.of(shard)}:zone:{event_id}/A"
+        return f"{{{shard:02}}}:{shop.epochs.of(shard)}:{what}:{event_id}/A"
 
-    shop.redis.command("HINCRBY", zone(busy[0]), "held", "7")
-    shop.redis.command("DEL", zone(gone))
+    by_hand(shop.redis.command, "EDIT", zone("counts", busy[0]), {"held": "+7"})
+    shop.redis.command("DEL", zone("zone", gone))
     with psycopg.connect(system.database, autocommit=True) as owner:
         owner.execute("UPDATE booking.zones SET confirmed_seats = confirmed_seats + 2 WHERE event_id = %s", [busy[1]])
         owner.execute("DELETE FROM booking.booking_history WHERE booking_id = ANY (%s::uuid[])", [held[:2]])

@@ -3,6 +3,7 @@ filled anew. Never a wrong number, never a 500; but a script that fails on what 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,8 @@ from app.wiring import Wiring, build_worker
 from dev.redis import Redis
 from tests.support import invariants
 from tests.support.controls import altered_script
-from tests.support.seats import Clock, Sale, edited_facts, key_of, open_sale, reopen, settings
+from tests.support.edits import by_hand
+from tests.support.seats import Clock, Sale, key_of, open_sale, reopen, settings
 
 SEATS = Seats(capacity=10, confirmed=1, held=3, available=6)
 
@@ -39,6 +41,7 @@ class Edited:
     def names(self) -> dict[str, str | bytes]:
         return {
             "zone": f"{self.space}:zone:{self.sale.event_id}/A",
+            "counts": f"{self.space}:counts:{self.sale.event_id}/A",
             "deadlines": f"{self.space}:deadlines:{self.sale.event_id}/A",
             "outbox": keys.outbox(self.shard),
             "user": f"{self.space}:u:{self.sale.event_id}/ann",
@@ -80,21 +83,23 @@ def edited(database: str, redis_server: Redis) -> Iterator[Edited]:
     shop.close()
 
 
-EDITS: dict[str, tuple[str, ...]] = {
-    "seats held are no number": ("HSET", "zone", "held", "three"),
-    "seats held are nothing": ("HSET", "zone", "held", ""),
-    "the facts are a text": ("HSET", "zone", "facts", "garbage"),
-    "the facts are something else that is packed": ("HSET", "zone", "facts", "\x90"),
-    "the capacity is no number": ("HSET", "zone", "facts", "capacity", "ten"),
-    "what is confirmed is no number": ("HSET", "zone", "facts", "confirmed", "x"),
-    "the price is no number": ("HSET", "zone", "facts", "price", "cheap"),
-    "the limit is no number": ("HSET", "zone", "facts", "per_user", "many"),
-    "the user's seats are no number": ("HSET", "user", "held", "many"),
+EDITS: dict[str, tuple[Any, ...]] = {
+    "seats held are no number": ("EDIT", "counts", {"held": "three"}),
+    "seats held are nothing": ("EDIT", "counts", {"held": ""}),
+    "the counts are a text": ("SET", "counts", "garbage"),
+    "the counts are something else that is packed": ("SET", "counts", "\x90"),
+    "the facts are a text": ("SET", "zone", "garbage"),
+    "the facts are something else that is packed": ("SET", "zone", "\x90"),
+    "the capacity is no number": ("EDIT", "zone", {"capacity": "ten"}),
+    "what is confirmed is no number": ("EDIT", "zone", {"confirmed": "x"}),
+    "the price is no number": ("EDIT", "zone", {"price": "cheap"}),
+    "the limit is no number": ("EDIT", "zone", {"per_user": "many"}),
+    "the user's seats are no number": ("EDIT", "user", {"held": "many"}),
+    "what the user has is a text": ("SET", "user", "garbage"),
     "the reservation is a text": ("SET", "reservation", "garbage"),
     "the reservation is cut off": ("SETRANGE", "reservation", "0", "\x93\x01"),
     "the reservation is something else that is packed": ("SET", "reservation", "\x00"),
     "the reservation is a hash": ("HSET", "reservation", "state", "reserved"),
-    "the zone is a text": ("SET", "zone", "garbage"),
     "the deadlines are a text": ("SET", "deadlines", "garbage"),
     "the outbox is a text": ("SET", "outbox", "garbage"),
 }  # fmt: skip
@@ -112,16 +117,13 @@ def _answer(call: Callable[[], object]) -> object:
         return refused.kind.code
 
 
-def _edit(edited: Edited, words: tuple[str, ...]) -> None:
-    values: list[str | bytes]
-    command, what, *values = words  # type: ignore[assignment]
+def _edit(edited: Edited, words: tuple[Any, ...]) -> None:
+    command, what, *values = words
     name = edited.names()[what]
     assert edited.sale.shop.redis.command("EXISTS", name) == 1 or what == "outbox", name
-    if command == "HSET" and what == "reservation":
+    if command == "HSET":
         edited.sale.shop.redis.command("DEL", name)
-    if len(values) == 3:
-        values = [values[0], edited_facts(edited.sale.shop.redis, name, **{values[1]: values[2]})]
-    edited.sale.shop.redis.command(command, name, *values)
+    by_hand(edited.sale.shop.redis.command, command, name, *values)
 
 
 @pytest.mark.parametrize("edit", EDITS)

@@ -9,6 +9,7 @@ import pytest
 from app.domain.ids import shard_of_event
 from tests.support import invariants
 from tests.support.controls import goes_red
+from tests.support.edits import by_hand
 from tests.support.promises import Call, Record
 from tests.support.seats import Sale
 
@@ -78,11 +79,11 @@ def test_an_answer_that_is_not_true_is_found(sale: Sale, record: Record, databas
 def test_a_seat_that_is_lost_in_redis_is_found(sale: Sale, record: Record) -> None:
     shop, shard = sale.shop, shard_of_event(sale.event_id, len(sale.shop.shards))
     invariants.stores_agree(shop, sale.event_id)
-    zone = f"{{{shard:02}}}:{shop.epochs.of(shard)}:zone:{sale.event_id}/A"
-    shop.redis.command("HINCRBY", zone, "held", 1)
+    counts = f"{{{shard:02}}}:{shop.epochs.of(shard)}:counts:{sale.event_id}/A"
+    by_hand(shop.redis.command, "EDIT", counts, {"held": "+1"})
     with goes_red("1 differences"):
         invariants.stores_agree(shop, sale.event_id)
-    shop.redis.command("HINCRBY", zone, "held", -1)
+    by_hand(shop.redis.command, "EDIT", counts, {"held": "-1"})
 
 
 SECOND_ENDS = {

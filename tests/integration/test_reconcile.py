@@ -20,7 +20,8 @@ from app.wiring import Wiring
 from dev.redis import Redis
 from tests.support import servers
 from tests.support.controls import goes_red
-from tests.support.seats import Clock, Sale, edited_facts, key_of, open_sale, open_shop
+from tests.support.edits import by_hand
+from tests.support.seats import Clock, Sale, key_of, open_sale, open_shop
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +68,11 @@ def _space(sale: Sale) -> str:
     return f"{{{_shard(sale):02}}}:{sale.shop.epochs.of(_shard(sale))}"
 
 
-def _redis(sale: Sale, verb: str, key: str, *rest: str | int | bytes) -> None:
+def _redis(sale: Sale, verb: str, key: str, *rest: Any) -> None:
     ann = sale.rows("SELECT booking_id::text FROM booking.bookings WHERE event_id = %s AND user_id = 'ann'",
                     sale.event_id)[0][0]  # fmt: skip
-    sale.shop.redis.command(verb, key_of(f"{_space(sale)}:{key.format(event=sale.event_id, ann=ann)}"), *rest)
+    name = key_of(f"{_space(sale)}:{key.format(event=sale.event_id, ann=ann)}")
+    by_hand(sale.shop.redis.command, verb, name, *rest)
 
 
 Damage = Callable[[Sale, psycopg.Connection[Any]], None]
@@ -78,14 +80,6 @@ Damage = Callable[[Sale, psycopg.Connection[Any]], None]
 
 def _in_redis(*command: Any) -> Damage:
     return lambda sale, owner: _redis(sale, *command)
-
-
-def _facts(**changes: int) -> Damage:
-    def damage(sale: Sale, owner: psycopg.Connection[Any]) -> None:
-        key = f"{_space(sale)}:zone:{sale.event_id}/A"
-        sale.shop.redis.command("HSET", key, "facts", edited_facts(sale.shop.redis, key, **changes))
-
-    return damage
 
 
 def _in_postgres(statement: Any) -> Damage:
@@ -110,14 +104,14 @@ def _ann(sale: Sale) -> str:
 @pytest.mark.parametrize(
     ("damage", "differs"),
     [
-        (_in_redis("HINCRBY", "zone:{event}/A", "held", -2), [("HELD_DIFFERS", -2)]),
+        (_in_redis("EDIT", "counts:{event}/A", {"held": "-2"}), [("HELD_DIFFERS", -2)]),
         (_in_redis("DEL", "zone:{event}/A"), [("ZONE_MISSING", 10)]),
-        (_facts(confirmed=0), [("FACTS_DIFFER", 2)]),
-        (_facts(confirmed=0, version=1), [("FACTS_BEHIND", 2)]),
+        (_in_redis("EDIT", "zone:{event}/A", {"confirmed": 0}), [("FACTS_DIFFER", 2)]),
+        (_in_redis("EDIT", "zone:{event}/A", {"confirmed": 0, "version": 1}), [("FACTS_BEHIND", 2)]),
         (
             lambda sale, owner: [
                 _redis(sale, "ZREM", "deadlines:{event}/A", UUID(_ann(sale)).bytes + b"3"),
-                _redis(sale, "HINCRBY", "zone:{event}/A", "held", -3),
+                _redis(sale, "EDIT", "counts:{event}/A", {"held": "-3"}),
                 _redis(sale, "DEL", "r:{ann}"),
             ],
             [("FORGOTTEN", 3)],
@@ -218,7 +212,7 @@ def test_the_command_exits_with_1_while_something_differs_and_repairs_it(
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     assert (reconcile(sale.event_id).returncode, reconcile("nothing").returncode) == (0, 1)
-    _redis(sale, "HINCRBY", "zone:{event}/A", "held", 1)
+    _redis(sale, "EDIT", "counts:{event}/A", {"held": "+1"})
     differs = reconcile(sale.event_id)
     assert differs.returncode == 1
     assert "held is not the sum of the reservations in Redis" in differs.stdout

@@ -50,15 +50,17 @@ for _, key in ipairs(call("KEYS", reservation_key("*"))) do
   live[text_of(booking)] = { r.state, r.user, r.zone, r.quantity, r.deadline, r.key, r.reserved_at }
 end
 for _, zone in ipairs(cjson.decode(ARGV[4])) do
-  local z = call("HMGET", zone_key(zone_name(ARGV[3], zone)), "facts", "held", "ceiling")
+  local z = call("MGET", zone_key(zone_name(ARGV[3], zone)), counts_key(zone_name(ARGV[3], zone)))
   local known = unpack_zone(z[1])
   if known then
-    zones[zone] = { known.capacity, known.confirmed, known.version, tonumber(z[2]) or 0, z[3] and true or false }
+    local counts = unpack_counts(z[2])
+    zones[zone] = { known.capacity, known.confirmed, known.version, counts.held, counts.ceiling_number > 0 }
   end
 end
 for _, key in ipairs(call("KEYS", user_key(ARGV[3], "*"))) do
-  local u = call("HMGET", key, "confirmed", "held")
-  users[string.match(key, "[^/]+$")] = { tonumber(u[1]) or 0, tonumber(u[2]) or 0 }
+  local user = string.match(key, "[^/]+$")
+  local u = load_user(ARGV[3], user)
+  users[user] = { u.confirmed, u.held }
 end
 return { "OK", cjson.encode({ live = live, zones = zones, users = users }) }
 """
@@ -84,7 +86,7 @@ class Servers:
         self.threads = ThreadPoolExecutor(16, "statement")
         parts = "\n".join(
             (scripts.LUA / "include" / f"{part}.lua").read_text()
-            for part in ("shard", "keys", "indexes", "zone", "text", "reservation")
+            for part in ("shard", "keys", "indexes", "zone", "text", "reservation", "counts", "user")
         )
         self.look = self.raw.register_script(parts + _LOOK)
         self._open_sale()

@@ -165,13 +165,14 @@ end
     "cuts_need_a_ceiling": Switch(
         functions={"open_zone": [("v_asked.capacity < v_zone.capacity AND NOT", "false AND NOT")]}
     ),
-    "one_ceiling": Switch(scripts={"ceiling": [("if z[3] then", "if false then")]}),
+    "one_ceiling": Switch(scripts={"ceiling": [("if counts.ceiling_number > 0 then", "if false then")]}),
     "ceilings_are_voided_first": Switch(
         scripts={
             "expire": [
                 (
                     "ceilings[#ceilings + 1] = { name, number }",
-                    'call("HDEL", zone_key(name), "ceiling_number", "ceiling")\n    call("ZREM", ceilings_key, name)',
+                    "local counts = load_counts(name)\n    counts.ceiling_number = 0\n    save_counts(name, counts)\n"
+                    '    call("ZREM", ceilings_key, name)',
                 )
             ]
         }
@@ -181,10 +182,10 @@ end
             "reserve": [
                 (
                     "if user_held + user_confirmed + quantity > per_user then",
-                    """local here, fields = 0, call("HGETALL", mine)
-for i = 1, #fields, 2 do
-  local other = booking_in(fields[i], fields[i + 1])
-  local held_there = other and cmsgpack.unpack(call("GET", reservation_key(other)))
+                    """local here = 0
+for at = 1, u and #u.listed or 0, 24 do
+  local other = string.sub(u.listed, at + 8, at + 23)
+  local held_there = cmsgpack.unpack(call("GET", reservation_key(other)))
   if held_there and held_there[2] == zone_id then
     here = here + held_there[4]
   end

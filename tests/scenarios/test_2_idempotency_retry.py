@@ -6,7 +6,7 @@ from tests.support.buyers import Answer, Box, at_once, statuses
 from tests.support.controls import goes_red
 from tests.support.system import System, assert_seats_are_conserved
 
-FORGETFUL = ("reserve", 'if digest ~= "" and u[3] then', "if false then")
+FORGETFUL = ("reserve", "if first then", "if false then")
 CAPACITY, QUANTITY, KEY = 200, 2, "order-4711"
 
 

@@ -11,7 +11,7 @@ from tests.support.buyers import Answer, Box, until
 from tests.support.controls import goes_red
 from tests.support.system import System, assert_seats_are_conserved
 
-FORGETFUL = ("reserve", 'if digest ~= "" and u[3] then', "if false then")
+FORGETFUL = ("reserve", "if first then", "if false then")
 PATIENCE_S, SLOW_S, QUANTITY = 0.6, 1.0, 2
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-import msgpack
 import pytest
 
 from app.domain.errors import Refusal
 from app.domain.model import Event, Held, Order, Seats, Zone
 from app.settings import Settings
-from app.stores import scripts
-from app.stores.lua import Redis
 from app.wiring import Wiring, build_worker
 
 _numbers = itertools.count(1)
@@ -116,14 +113,3 @@ def key_of(name: str) -> bytes:
     """As Redis has it: a booking's id is bytes there."""
     before, r, booking_id = re.fullmatch(r"(.*?)((?::r:)?)([0-9a-f-]{36})?", name).groups()  # type: ignore[union-attr]
     return f"{before}{r}".encode() + (UUID(booking_id).bytes if booking_id else b"")
-
-
-_FACTS = re.findall(r'"(\w+)"', (scripts.LUA / "include" / "zone.lua").read_text().partition("}")[0])
-
-
-def edited_facts(redis: Redis, zone_key: str | bytes, **changes: int | str) -> bytes:
-    """What Redis knows of a zone from Postgres, with some of it changed: the value of the field `facts`."""
-    (packed,) = redis.pipeline([("HGET", zone_key, "facts")], raw=True)
-    facts = dict(zip(_FACTS, msgpack.unpackb(packed), strict=True)) | changes
-    edited: bytes = msgpack.packb(list(facts.values()))
-    return edited

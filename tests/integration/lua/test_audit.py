@@ -8,7 +8,8 @@ import pytest
 
 from app.domain.ids import shard_of_event
 from tests.support.controls import altered_script
-from tests.support.seats import Sale, edited_facts, key_of
+from tests.support.edits import by_hand
+from tests.support.seats import Sale, key_of
 
 OpenEvent = Callable[..., Sale]
 
@@ -61,9 +62,9 @@ def old_sale(sale: Sale, older: Callable[[], None]) -> Iterator[Sale]:
 @pytest.mark.parametrize(
     ("damage", "wrong"),
     [
-        (("HSET", "zone:{event}/A", "held", 0), r"zone {event}/A: held 0, reserved seats 4"),
-        (("HINCRBY", "zone:{event}/A", "held", 1), r"zone {event}/A: held 5, reserved seats 4"),
-        (("HDEL", "zone:{event}/A", "held"), r"zone {event}/A: held 0, reserved seats 4"),
+        (("EDIT", "counts:{event}/A", {"held": 0}), r"zone {event}/A: held 0, reserved seats 4"),
+        (("EDIT", "counts:{event}/A", {"held": "+1"}), r"zone {event}/A: held 5, reserved seats 4"),
+        (("DEL", "counts:{event}/A"), r"zone {event}/A is missing"),
         (("DEL", "zone:{event}/A"), r"zone {event}/A is missing"),
         (("DEL", "deadlines:{event}/A"), r"zone {event}/A: held 4, reserved seats 1"),
         (("DEL", "u:{event}/ann"), r"{booking} is missing with its user"),
@@ -71,17 +72,13 @@ def old_sale(sale: Sale, older: Callable[[], None]) -> Iterator[Sale]:
         (("DEL", "r:{pinned}"), r"pinned {pinned} is missing"),
         (("DEL", "pins"), r"zone {event}/A: held 4, reserved seats 3"),
         (("DEL", "due"), r"its earliest deadline is not known"),  # of the first zone of the shard
-        (("HDEL", "zone:{event}/A", "due"), r"zone {event}/A: its earliest deadline is not known"),
-        (("HINCRBY", "u:{event}/ann", "held", -1), r"user {event}/ann: held 2, reserved seats 3"),
+        (("EDIT", "counts:{event}/A", {"due": 0}), r"zone {event}/A: its earliest deadline is not known"),
+        (("EDIT", "u:{event}/ann", {"held": "-1"}), r"user {event}/ann: held 2, reserved seats 3"),
         (
-            ("HSET", "zone:{event}/A", "facts", {"confirmed": 1}),
+            ("EDIT", "zone:{event}/A", {"confirmed": 1}),
             r"zone {event}/A: capacity, confirmed and price are 10, 1, 15000, not 10, 2, 15000",
         ),
-        (("HDEL", "zone:{event}/A", "facts"), r"zone {event}/A is missing"),
-        (
-            ("HSET", "zone:{event}/A", "facts", {"version": 1002}),
-            r"zone {event}/A: version 1002, and Postgres has 2",
-        ),
+        (("EDIT", "zone:{event}/A", {"version": 1002}), r"zone {event}/A: version 1002, and Postgres has 2"),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) and value[0] == "DEL" else None,
 )
@@ -95,8 +92,7 @@ def test_what_was_edited_by_hand_closes_the_shard_and_the_rebuild_brings_it_back
     names = {"event": sale.event_id, "booking": of_user["ann"], "pinned": of_user["bob"]}
     verb, key, *rest = damage
     name = key_of(f"{_space(sale)}:{key.format(**names)}")
-    words = [edited_facts(sale.shop.redis, name, **one) if isinstance(one, dict) else one for one in rest]
-    sale.shop.redis.command(verb, name, *words)
+    by_hand(sale.shop.redis.command, verb, name, *rest)
     assert wrong.format(**names) in _audit(sale)
     sale.refused("SERVICE_UNAVAILABLE", sale.reserve, "dan")
     _reopen(sale)
@@ -136,7 +132,7 @@ def test_facts_that_change_while_they_are_looked_at_are_no_difference(
 
 
 def test_a_zone_that_was_opened_a_moment_ago_may_be_unknown_to_redis(sale: Sale) -> None:
-    sale.shop.redis.command("DEL", f"{_space(sale)}:zone:{sale.event_id}/A")
+    sale.shop.redis.command("DEL", *(f"{_space(sale)}:{what}:{sale.event_id}/A" for what in ("zone", "counts")))
     assert _audit(sale) == ""
     sale.shop.reservations.learn(_shard(sale), sale.shop.ledger.zone_facts(sale.event_id, "A"))
     sale.reserve()
@@ -169,7 +165,7 @@ def test_a_call_looks_at_a_bounded_number_of_reservations_and_the_next_goes_on(
         assert wrong == ""
         assert done < len(registered.zones)
         assert _audit(sale) == ""
-        sale.shop.redis.command("HSET", f"{_space(sale)}:zone:{sale.event_id}/A", "held", 11)
+        by_hand(sale.shop.redis.command, "EDIT", f"{_space(sale)}:counts:{sale.event_id}/A", {"held": 11})
         assert "held 11, reserved seats 12" in _audit(sale)
     _reopen(sale)
 
@@ -181,12 +177,12 @@ def test_a_zone_of_too_many_reservations_to_add_up_has_a_seat_for_each_and_some_
     for _ in range(30):
         sale.reserve()
     older()
-    zone = f"{_space(sale)}:zone:{sale.event_id}/A"
+    counts = f"{_space(sale)}:counts:{sale.event_id}/A"
     with altered_script("audit", "SUMS = 10000", "SUMS = 20"):
         assert _audit(sale) == ""
-        sale.shop.redis.command("HSET", zone, "held", 31)
+        by_hand(sale.shop.redis.command, "EDIT", counts, {"held": 31})
         assert _audit(sale) == ""  # what one call cannot add up is not compared
-        sale.shop.redis.command("HSET", zone, "held", 29)
+        by_hand(sale.shop.redis.command, "EDIT", counts, {"held": 29})
         assert "held 29, reservations 30" in _audit(sale)
     _reopen(sale)
     bookings = [sale.reserve().booking.booking_id for _ in range(5)]

@@ -76,3 +76,41 @@ def test_a_reservation_whose_key_is_anothers_after_a_day_is_still_its_users(open
     sale.shop.release("ann", second.booking.booking_id)
     assert sale.shop.reservations.mine("ann", [sale.event_id], []) == []
     assert sale.seats().held == 0
+
+
+def test_a_user_of_more_reservations_than_one_value_lists_has_them_all(open_event: Callable[..., Sale]) -> None:
+    terms = {"hold_seconds": TWO_DAYS, "hold_seconds_max": TWO_DAYS, "max_per_user": 100}
+    sale = open_event(capacity=100, **terms)
+    shop, keyed = sale.shop, {}
+    for n in range(40):
+        key = f"k-{n}" if n % 2 else None
+        booking_id = sale.reserve("ann", 1, idempotency_key=key).booking.booking_id
+        if key:
+            keyed[key] = booking_id
+
+    def mine() -> set[str]:
+        return {seen.booking.booking_id for seen in shop.reservations.mine("ann", [sale.event_id], [])}
+
+    live = mine()
+    assert len(live) == 40
+    assert live >= set(keyed.values())
+    sale.record()
+    for _ in range(2):
+        for key, booking_id in keyed.items():
+            again = sale.reserve("ann", 1, idempotency_key=key)
+            assert (again.replayed, again.booking.booking_id) == (True, booking_id)
+        assert shop.audit(_shard(sale)) == ""
+        assert mine() == live
+        shop.redis.command("FLUSHALL")
+        reopen(shop)
+    sale.clock.advance(24 * 3600 + 1)
+    later = sale.reserve("ann", 1, idempotency_key="k-39").booking.booking_id
+    assert later not in live
+    assert mine() == live | {later}
+    for booking_id in [*live, later]:
+        shop.release("ann", booking_id)
+        assert shop.audit(_shard(sale)) == ""
+    assert mine() == set()
+    assert sale.seats().held == 0
+    assert sale.reserve("ann", 1, idempotency_key="k-39").booking.booking_id == later
+    assert shop.redis.command("KEYS", f"*:more:{sale.event_id}/*") == []
