@@ -4,15 +4,16 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import structlog
 from structlog.types import EventDict, Processor
 
 from app.as_json import as_json
+from app.domain.times import now_to_text
 
 _SHORTEST_SECRET: Final = 6  # characters; taking out shorter ones would garble the log and protect nothing
+_SECRET: Final = b"[secret]"
 _SHARED: Final[list[Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -26,14 +27,12 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, secrets: Iterable[str], **options: Any) -> None:
         super().__init__(**options)
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        self._secrets = sorted(known | {json.dumps(secret)[1:-1] for secret in known}, key=len, reverse=True)
+        self.secrets = sorted(known | {json.dumps(secret)[1:-1] for secret in known}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.without_secrets(super().format(record))
-
-    def without_secrets(self, line: str) -> str:
-        for secret in self._secrets:
-            line = line.replace(secret, "[secret]")
+        line = super().format(record)
+        for secret in self.secrets:
+            line = line.replace(secret, _SECRET.decode())
         return line
 
 
@@ -44,12 +43,16 @@ class _JsonLines(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, formatter: _Formatter) -> None:
         super().__init__(stream)
         self.setFormatter(formatter)
-        self._without_secrets = formatter.without_secrets
+        self._secrets = [secret.encode() for secret in formatter.secrets]
 
     def write(self, event: dict[str, Any]) -> None:
         """One write, which no other can divide: no lock."""
-        self.stream.write(self._without_secrets(_text(event)) + self.terminator)
-        self.stream.flush()
+        line, stream = as_json(event), self.stream.buffer
+        for secret in self._secrets:
+            if secret in line:
+                line = line.replace(secret, _SECRET)
+        stream.write(line + b"\n")
+        stream.flush()
 
 
 def _text(event: Any, default: Callable[[Any], Any] | None = None) -> str:
@@ -68,8 +71,7 @@ class Events:
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
-        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        told.update(event=event, level=_LEVELS[level], logger=logger.name, timestamp=at)
+        told.update(event=event, level=_LEVELS[level], logger=logger.name, timestamp=now_to_text())
         handlers = logger.root.handlers
         if len(handlers) == 1 and isinstance(handlers[0], _JsonLines) and not logger.handlers:
             handlers[0].write(told)

@@ -176,7 +176,7 @@ def _layers(rounds: int, token: str) -> list[Layer]:
 
     def read() -> None:
         environ["wsgi.input"] = io.BytesIO(_ORDER)
-        strict_json.body_of(asked)
+        strict_json.value_of(strict_json.text_of(asked))
 
     def in_flight() -> None:
         metrics.in_flight.inc()

@@ -10,15 +10,16 @@ from gunicorn.util import http_date, is_hoppish
 
 from serving.plain import PlainRequest
 
-# gunicorn's rule, with nothing to strip. What does not match is given to gunicorn, which refuses or mends it.
-_VALUE: Final = re.compile(r"(?![ \t])[ \t\x21-\x7e\x80-\xff]*+(?<![ \t])")
+# Fields a line each, by gunicorn's rule for values, with nothing to strip.
+_FIELDS: Final = re.compile(r"(?:[\x21-\x39\x3b-\x7e]+: (?![ \t])[ \t\x21-\x7e\x80-\xff]*(?<![ \t])\r\n)*")
 _LENGTH: Final = re.compile(r"[0-9]{1,12}")
-_KEPT_NAMES: Final = 256
+_KEPT_SHAPES: Final = 256
 _KEPT_STATUSES: Final = 64
 _JOINED_BYTES: Final = 16_384
 """Of a block that is copied behind its head. A larger one is sent from where it is: slow readers would keep copies."""
-_passed_on: set[str] = set()
-"""Names of fields that gunicorn has found good and hands on. An application has a few dozen; the set is bounded."""
+_shapes: dict[tuple[str, ...], int] = {}
+"""Names of an answer's fields, in order, that gunicorn has found good and hands on, with the place of Content-Length
+among them. An application has a few dozen."""
 _with_body: dict[str, int] = {}
 """Statuses that gunicorn has found good, and that admit a body, with their codes."""
 
@@ -46,6 +47,9 @@ class Answer(Response):  # type: ignore[misc]
     status_code: int
     response_length: int | None
     must_close: bool
+    headers: list[tuple[str, str]]
+    _fields = ""
+    """The lines of `headers`, where they have been made already."""
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Raises what gunicorn's own does."""
@@ -60,17 +64,23 @@ class Answer(Response):  # type: ignore[misc]
         return self.write
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Raises what gunicorn's own does."""
-        for name, value in headers:
-            if name in _passed_on and type(value) is str and _VALUE.fullmatch(value):
-                self.headers.append((name, value))
-            elif name == "Content-Length" and type(value) is str and _LENGTH.fullmatch(value):
-                self.headers.append((name, value))
-                self.response_length = int(value)
-            else:
-                super().process_headers([(name, value)])
-                if len(_passed_on) < _KEPT_NAMES and not is_hoppish(name) and name.lower() != "content-length":
-                    _passed_on.add(name)
+        """Raises what gunicorn's own does, which is given whatever it has not found good before."""
+        shape = tuple([name for name, _ in headers])
+        at = _shapes.get(shape)
+        if at is not None and not self.headers:
+            try:
+                fields = "".join([name + ": " + value + "\r\n" for name, value in headers])
+            except TypeError:  # not a text
+                fields = "\n"
+            # As many lines as fields: no value has brought another one in.
+            if _FIELDS.fullmatch(fields) and fields.count("\n") == len(headers) and _LENGTH.fullmatch(headers[at][1]):
+                self.headers, self._fields, self.response_length = list(headers), fields, int(headers[at][1])
+                return
+        self._fields = ""
+        super().process_headers(headers)
+        lengths = [name for name in shape if name.lower() == "content-length"]
+        if len(_shapes) < _KEPT_SHAPES and len(lengths) == 1 and not any(map(is_hoppish, shape)):
+            _shapes[shape] = shape.index(lengths[0])
 
     def should_close(self) -> bool:
         if self.response_length is None and not self.chunked:
@@ -97,7 +107,7 @@ class Answer(Response):  # type: ignore[misc]
     def _head(self) -> bytes:
         connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
         framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
-        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        fields = self._fields or "".join([f"{name}: {value}\r\n" for name, value in self.headers])
         head = f"HTTP/1.1 {self.status}\r\n{_signature.now()}Connection: {connection}\r\n{framing}{fields}\r\n"
         return head.encode("latin-1")
 

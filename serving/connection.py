@@ -59,7 +59,8 @@ class Connection:
         """The one that is under way, or was last."""
         self._environ = environ
         self._head = b""
-        self._told = environ
+        self._told: dict[str, Any] | None = None
+        """What the application was told of `_head`, once that has come twice."""
         self._schemes = schemes
         self._limits = limits
         self._receive: Callable[[int], bytes] = client._sock.recv  # the socket under gevent's, which never waits
@@ -102,13 +103,13 @@ class Connection:
             self._readable.close()
 
     def _understood(self, head: bytes, line: bytes) -> PlainRequest | None:
-        """As `plain.read`. Clients that ask the same over and over again, byte for byte, are read once."""
-        if head != self._head:
-            environ = self._environ.copy()
-            self.request = read(head, line, environ, self._schemes, self._limits.head_fields)
-            self._head, self._told = head, environ
-        if self.request is not None:
+        """As `plain.read`. Clients that ask the same over and over again, byte for byte, are read twice."""
+        if head == self._head and self._told and self.request:
             self.request.environ = self._told.copy()
+            return self.request
+        environ = self._environ.copy()
+        self.request = read(head, line, environ, self._schemes, self._limits.head_fields)
+        self._head, self._told = head, environ.copy() if head == self._head else None
         return self.request
 
     def _answered(

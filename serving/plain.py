@@ -14,14 +14,16 @@ from gunicorn.http.body import Body
 from gunicorn.util import unquote_to_wsgi_str
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-_TARGET: Final = rb"/[!$%&'()*+,./:;=?@_~0-9A-Za-z-]*+"  # origin-form; no fragment, nothing that is not ASCII
+# No quantifier is possessive, which Python's `re` has matched wrongly up to 3.11.4 (its gh-106052). None need be: what
+# may follow a run of characters is never one of them, so going back over it finds nothing and costs no more than once.
+_TARGET: Final = rb"/[!$%&'()*+,./:;=?@_~0-9A-Za-z-]*"  # origin-form; no fragment, nothing that is not ASCII
 _LINE: Final = rb"((?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) " + _TARGET + rb") HTTP/1\.1\r\n"
 # A token without the underscore, which CGI's names cannot tell from `-`; one space; visible ASCII with spaces inside.
-_FIELD: Final = rb"[!#$%&'*+.^`|~0-9A-Za-z-]++: (?! )[\x20-\x7e]++(?<! )\r\n"
-PLAIN: Final = re.compile(_LINE + rb"(?:" + _FIELD + rb")++\r\n")
+_FIELD: Final = rb"[!#$%&'*+.^`|~0-9A-Za-z-]+: (?! )[\x20-\x7e]+(?<! )\r\n"
+PLAIN: Final = re.compile(_LINE + rb"(?:" + _FIELD + rb")+\r\n")
 # What may still become one. gunicorn refuses a broken line before the head is whole: so far, no line is broken.
 SO_FAR: Final = re.compile(
-    rb"[A-Z]{1,7}(?: [\x21-\x7e]*+(?: [HTP/1.]*+\r?)?)?|" + _LINE + rb"(?:[^\r\n]++\r\n)*+[^\r\n]*+\r?"
+    rb"[A-Z]{1,7}(?: [\x21-\x7e]*(?: [HTP/1.]*\r?)?)?|" + _LINE + rb"(?:[^\r\n]+\r\n)*[^\r\n]*\r?"
 )
 _LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,11}")  # neither sign nor leading zero
 _NOT_PLAIN: Final = frozenset((b"TRANSFER-ENCODING", b"EXPECT", b"UPGRADE", b"HTTP2-SETTINGS", b"PROXY-CONNECTION"))

@@ -16,9 +16,9 @@ from webargs.flaskparser import FlaskParser
 
 from app.api import limits_doc
 from app.api.asked import asked
-from app.api.loading import loader, unusable
+from app.api.loading import reader, unusable
 from app.api.refusals_doc import responses_of
-from app.api.strict_json import body_of
+from app.api.strict_json import text_of
 from app.as_json import as_json
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -122,12 +122,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         # One instance for all requests: given the class, webargs would make one for each.
         instance = schema()
-        load = loader(instance)
+        read = reader(instance)
 
         def decorate(view: V) -> V:
             @wraps(view)
             def loaded(*positional: Any, **named: Any) -> Any:
-                return view(*positional, load(body_of(asked())), **named)
+                return view(*positional, read(text_of(asked())), **named)
 
             return refuses(*OF_A_BODY)(_noted(self.arguments(instance, required=required), cast(V, loaded)))
 

@@ -11,7 +11,7 @@ from app.domain.errors import refusal
 from app.domain.model import Order
 
 HEADERS: Final = ("Idempotency-Key", "X-Idempotency-Key")
-_IN_ENVIRON: Final = [f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS]
+_FIRST, _SECOND = (f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS)
 PATTERN: Final = "^[\\x21-\\x7e]{1,255}$"
 _VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PARAMETERS: Final = [
@@ -36,10 +36,14 @@ def checked(key: object) -> str:
 
 def agreed(*given: str | None) -> str | None:
     """The one key among those that are given; None where there is none. Raises `IDEMPOTENCY_KEY_INVALID`."""
-    keys = {checked(key) for key in given if key is not None}
-    if len(keys) > 1:
-        raise refusal("IDEMPOTENCY_KEY_INVALID", "Two idempotency keys that differ")
-    return keys.pop() if keys else None
+    found = None
+    for key in given:
+        if key is not None and key != found:
+            checked(key)
+            if found is not None:
+                raise refusal("IDEMPOTENCY_KEY_INVALID", "Two idempotency keys that differ")
+            found = key
+    return found
 
 
 def keyed(view: V) -> V:
@@ -78,9 +82,9 @@ def _of_headers() -> str | None:
     return agreed(*_in_headers())
 
 
-def _in_headers() -> list[str | None]:
+def _in_headers() -> tuple[str | None, str | None]:
     environ = asked().environ
-    return [environ.get(name) for name in _IN_ENVIRON]
+    return environ.get(_FIRST), environ.get(_SECOND)
 
 
 def _documented(view: Callable[..., Any]) -> Any:

@@ -6,11 +6,16 @@ says why. There is one definition of every rule, and it is the field.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, missing, post_load
 
+from app.api.strict_json import value_of
 from app.domain.errors import Refusal, refusal
+
+_REMEMBERED: Final = 1024
+_REMEMBERED_BYTES: Final = 256
 
 
 class Request(Schema):
@@ -19,7 +24,8 @@ class Request(Schema):
 
 
 class Plain(Request):
-    """A body whose members are judged one by one, each by its field, with no defaults; `made` of what they load."""
+    """A body whose members are judged one by one, each by its field, with no defaults; `made` of what they load, which
+    nobody can change."""
 
     def made(self, loaded: dict[str, Any]) -> Any:
         return None
@@ -31,6 +37,20 @@ class Plain(Request):
 
 def unusable(errors: Any) -> Refusal:
     return refusal("VALIDATION_ERROR", "The request has fields that cannot be used", errors=errors)
+
+
+def reader(schema: Schema) -> Callable[[bytes], Any]:
+    """As `loader`, from the bytes of a body. Short ones that were understood are remembered: in an on-sale most buyers
+    send the same few, byte for byte. Raises `MALFORMED_REQUEST` besides."""
+    load = loader(schema)
+
+    def read(raw: bytes) -> Any:
+        return load(value_of(raw))
+
+    remembered = lru_cache(_REMEMBERED)(read)
+    if not isinstance(schema, Plain):
+        return read
+    return lambda raw: remembered(raw) if len(raw) <= _REMEMBERED_BYTES else read(raw)
 
 
 def loader(schema: Schema) -> Callable[[Any], Any]:

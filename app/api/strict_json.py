@@ -48,16 +48,21 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def body_of(asked: Asked) -> Any:
-    """The JSON value of the body; an absent one is `{}`.
+def text_of(asked: Asked) -> bytes:
+    """The body, which is to be JSON; empty where there is none.
 
     Raises `UNSUPPORTED_MEDIA_TYPE`, `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does.
     """
     raw = bytes_of(asked)
+    if raw and not _is_json(asked.environ.get("CONTENT_TYPE", "")):
+        raise refusal("UNSUPPORTED_MEDIA_TYPE", "The body must be sent as application/json")
+    return raw
+
+
+def value_of(raw: bytes) -> Any:
+    """The JSON value of a body; that of none is `{}`. Raises `MALFORMED_REQUEST`."""
     if not raw:
         return {}
-    if not _is_json(asked.environ.get("CONTENT_TYPE", "")):
-        raise refusal("UNSUPPORTED_MEDIA_TYPE", "The body must be sent as application/json")
     try:
         return _DECODER.decode(raw.decode("utf-8"))
     except RecursionError:
@@ -71,10 +76,12 @@ def bytes_of(asked: Asked) -> bytes:
 
     Raises `MALFORMED_REQUEST`, `PAYLOAD_TOO_LARGE`; where the length is told, werkzeug does."""
     environ, largest = asked.environ, asked.app.config["MAX_CONTENT_LENGTH"]
-    length = get_content_length(environ)
     stream = environ["wsgi.input"]
-    if type(stream) is BytesIO and stream.getbuffer().nbytes == (length or 0) <= largest:
-        return stream.read()  # all of it is here: nothing to wait for
+    if type(stream) is BytesIO:
+        size = stream.getbuffer().nbytes
+        if size <= largest and environ.get("CONTENT_LENGTH", "0") == str(size):
+            return stream.read()  # all of it is here: nothing to wait for
+    length = get_content_length(environ)
     try:
         with asked.app.extensions["holdfast.body_time"]():
             raw = get_input_stream(environ, max_content_length=largest).read()

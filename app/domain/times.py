@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from time import time_ns
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -10,6 +11,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def to_text(milliseconds: int) -> str:
     """`1763848861234` as `"2025-11-22T22:01:01.234Z"`."""
     return f"{_to_the_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+def now_to_text() -> str:
+    """The present, to the microsecond."""
+    seconds, microseconds = divmod(time_ns() // 1000, 1_000_000)
+    return f"{_to_the_second(seconds)}.{microseconds:06}Z"
 
 
 @lru_cache(maxsize=1024)  # the times of one second's answers share a few seconds

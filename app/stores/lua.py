@@ -173,10 +173,7 @@ class Redis:
     ) -> list[Any]:
         self._breaker.admit()
         try:
-            answer = pipe.run(
-                lambda run_id: ("EVALSHA", wanted.sha, 1, key, *arguments(run_id)),
-                lambda run_id: ("EVAL", wanted.text, 1, key, *arguments(run_id)),
-            )
+            answer = pipe.run(wanted, key, arguments)
         except _SILENCE as error:
             self._breaker.failed()
             raise _unavailable(error) from error

@@ -8,12 +8,14 @@ A pool costs a greenlet a connection, two system calls and a wait of its own for
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
 import hiredis
 from redis import exceptions as redis_errors
+
+from app.stores.scripts import Script
 
 _READ_BYTES: Final = 262_144
 _LOOKS_PER_TIMEOUT: Final = 10
@@ -199,20 +201,20 @@ class Pipe:
         self._link: Link | None = None
         self._connecting: Any = None
 
-    def run(self, words: Callable[[str], Words], instead: Callable[[str], Words]) -> Any:
-        """Asks what `words` makes of the server's run_id; `instead` where the server does not know the script.
+    def run(self, script: Script, key: str, arguments: Callable[[str], Sequence[str | int | bytes]]) -> Any:
+        """Runs `script` on `key`; `arguments` makes its ARGV from the server's run_id.
 
         Raises as `Link.call` does, and redis-py's own errors when there is no connection to be had."""
         link = self._link
         if link is None or link.ended:
             link = self._connected()
         try:
-            return link.call(words(link.run_id))
+            return link.call(("EVALSHA", script.sha, 1, key, *arguments(link.run_id)))
         except redis_errors.ResponseError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
         # It was not run: the server has not seen it, or was told to forget.
-        return link.call(instead(link.run_id))
+        return link.call(("EVAL", script.text, 1, key, *arguments(link.run_id)))
 
     def renew(self) -> None:
         """The next call gets a connection of its own making; those under way keep theirs."""

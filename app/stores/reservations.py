@@ -75,7 +75,7 @@ class RedisReservations:
             shard,
             *(_bytes(booking_id), order.event_id, order.zone_id, user_id, order.quantity, seen_price),
             *(_digest(order.event_id, user_id, "reserve", key), key),
-            *(bytes.fromhex(idempotency.fingerprint(order)) if key else b"", idempotency.KEPT_MS, self._outbox_max),
+            *(idempotency.fingerprint(order) if key else b"", idempotency.KEPT_MS, self._outbox_max),
         )
         match reply:
             case ["OK" | "REPLAYED" as status, price, currency, reserved_at, deadline, now, *first]:
@@ -312,7 +312,7 @@ def _bytes(booking_id: str) -> bytes:
 
 def _digest(event_id: str, user_id: str, verb: str, key: str) -> bytes:
     """As Redis keeps it: among the keys of one user for one event, eight bytes tell one from another."""
-    return bytes.fromhex(idempotency.digest(event_id, user_id, verb, key)[:16]) if key else b""
+    return idempotency.digest(event_id, user_id, verb, key)[:8] if key else b""
 
 
 _WHY = {

@@ -208,7 +208,7 @@ class ModelRebuilding:
             "user": [pg.user_facts(user) for user in pg.users],
             "reservation": [self._hold(row) for row in pg.rows.values() if row.status == "reserved"],
             "key": [
-                (idempotency.digest(EVENT, user, verb, key), record)
+                (idempotency.digest(EVENT, user, verb, key).hex(), record)
                 for (user, verb, key), record in pg.keys.items()
                 if pg.off != "the_image_has_the_keys"
                 and not self._comes_with_its_reservation(verb, record[1])

@@ -95,8 +95,8 @@ class ModelRedis:
     def reserve(self, user_id: str, order: Order) -> Held:
         booking_id = self.mint(SHARD)
         epoch, space = self._open()
-        key, fingerprint = order.idempotency_key or "", idempotency.fingerprint(order)
-        digest = idempotency.digest(order.event_id, user_id, "reserve", key)
+        key, fingerprint = order.idempotency_key or "", idempotency.fingerprint(order).hex()
+        digest = idempotency.digest(order.event_id, user_id, "reserve", key).hex()
         if key and (known := self._remembered(space, digest)):
             if known[0] != fingerprint:
                 raise refusal("IDEMPOTENCY_KEY_REUSED")
@@ -154,7 +154,7 @@ class ModelRedis:
 
     def extend(self, booking_id: str, user_id: str, key: str | None, event_id: str) -> Extended:
         epoch, space = self._open()
-        digest = idempotency.digest(event_id, user_id, "extend", key or "")
+        digest = idempotency.digest(event_id, user_id, "extend", key or "").hex()
         fingerprint = booking_id
         if key and (known := self._remembered(space, digest)):
             hold = space.reservations.get(booking_id)
@@ -262,7 +262,7 @@ class ModelRedis:
                 space.reservations |= {row.booking_id: row for row in rows}
                 for row in rows:
                     if row.key and row.fingerprint:
-                        digest = idempotency.digest(row.event, row.user, "reserve", row.key)
+                        digest = idempotency.digest(row.event, row.user, "reserve", row.key).hex()
                         space.keys[digest] = row.fingerprint, row.booking_id, row.reserved_at, row.deadline
             case "key":
                 space.keys |= dict(rows)

@@ -1,5 +1,6 @@
 """A plain body is loaded by the fields alone: to the same value as by marshmallow, or refused with the same words."""
 
+import dataclasses
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError, fields
 
 from app.api import schemas
-from app.api.loading import Plain, loader
+from app.api.loading import Plain, loader, reader
 from app.domain.errors import Refusal
 
 NAMES = ["event_id", "zone_id", "quantity", "unit_price", "idempotency_key", "payment_id", "reason", "colour"]
@@ -51,3 +52,26 @@ def test_a_field_that_does_more_than_judge_is_not_plain() -> None:
 
     with pytest.raises(TypeError, match="limit"):
         loader(WithDefault())
+
+
+def test_what_was_understood_is_remembered_byte_for_byte_and_a_refusal_is_not() -> None:
+    read = reader(schemas.Reserve())
+    body = b'{"event_id":"demo","zone_id":"A","quantity":2}'
+    order = read(body)
+    assert read(body) is order
+    assert read(body.replace(b"2", b"3")).quantity == 3
+    assert (spaced := read(body.replace(b":", b": "))) == order
+    assert spaced is not order
+    assert dataclasses.asdict(order) == dataclasses.asdict(read(body)), "nobody can have changed it"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        order.quantity = 4
+    for _ in range(2):
+        with pytest.raises(Refusal, match="fields"):
+            read(body.replace(b"2", b"true"))
+
+
+def test_a_long_body_is_not_remembered() -> None:
+    read = reader(schemas.Reserve())
+    long = b'{"event_id":"demo","zone_id":"A","quantity":2}' + b" " * 256
+    assert read(long) == read(long)
+    assert read(long) is not read(long)

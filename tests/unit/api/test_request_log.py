@@ -137,7 +137,7 @@ def test_a_line_is_the_same_with_and_without_a_record_of_logging() -> None:
         root.handlers = []
         configure_logging("INFO", "json", ["hunter22"])
         (ours,) = root.handlers
-        ours.setStream(text := io.StringIO())
+        ours.setStream(io.TextIOWrapper(text := io.BytesIO(), "utf-8"))
         root.handlers = [ours, *company]
         Events("somebody").tell(logging.INFO, "told", {"whom": "käthe \ud800", "secret": "hunter22", "count": 2})
         lines.append(json.loads(text.getvalue()))
