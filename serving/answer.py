@@ -8,6 +8,7 @@ from gunicorn import SERVER
 from gunicorn.http.wsgi import Response
 from gunicorn.util import http_date, is_hoppish
 
+from serving.connection import Connection
 from serving.plain import PlainRequest
 
 # Fields a line each, by gunicorn's rule for values, with nothing to strip.
@@ -47,9 +48,14 @@ class Answer(Response):  # type: ignore[misc]
     status_code: int
     response_length: int | None
     must_close: bool
+    headers_sent: bool
     headers: list[tuple[str, str]]
     _fields = ""
     """The lines of `headers`, where they have been made already."""
+
+    def __init__(self, request: PlainRequest, connection: Connection, cfg: Any) -> None:
+        super().__init__(request, connection.client, cfg)
+        self._connection = connection
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Raises what gunicorn's own does."""
@@ -92,7 +98,8 @@ class Answer(Response):  # type: ignore[misc]
             self._send(self._head())
 
     def write(self, block: Any) -> None:
-        """The first block goes out with the head, unless it is large; what comes after it is gunicorn's to write."""
+        """The first block goes out with the head, unless it is large: when the turn ends, if it is all of the answer.
+        What comes after it is gunicorn's to write."""
         if type(block) is not bytes or self.headers_sent or self._omits_body or not 0 < len(block) <= _JOINED_BYTES:
             super().write(block)
             return
@@ -102,7 +109,11 @@ class Answer(Response):  # type: ignore[misc]
             # Never more than was announced: the rest would be taken for the next answer.
             framed = block = block[: self.response_length]
         self.sent = len(block)
-        self._send(self._head() + framed)
+        if self.sent == self.response_length:
+            self.headers_sent = True
+            self._connection.send(self._head() + framed)
+        else:
+            self._send(self._head() + framed)
 
     def _head(self) -> bytes:
         connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"

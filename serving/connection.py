@@ -14,11 +14,12 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
 from serving.plain import PLAIN, SO_FAR, PlainRequest, read
+from serving.turn import Turn
 
 _RECEIVE_BYTES: Final = 8_192
 """At once, as gunicorn does: many requests in a row are answered before anybody else's turn."""
-Answering = Callable[[PlainRequest, Any], bool]
-"""Answers a request on the given socket; False when that was the connection's last."""
+Answering = Callable[[PlainRequest, "Connection"], bool]
+"""Answers a request; False when that was the connection's last."""
 
 
 class Rewound:
@@ -48,7 +49,9 @@ class Limits(NamedTuple):
 class Connection:
     """Waits without a timer of its own: whoever runs it looks now and then how long it has been waiting."""
 
-    def __init__(self, client: Any, environ: dict[str, Any], schemes: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self, client: Any, environ: dict[str, Any], schemes: Mapping[str, str], limits: Limits, turn: Turn
+    ) -> None:
         """`environ`: what the application is told with every request; `schemes`: see `plain.read`."""
         self.client = client
         self.waiting = False
@@ -63,6 +66,9 @@ class Connection:
         """What the application was told of `_head`, once that has come twice."""
         self._schemes = schemes
         self._limits = limits
+        self._turn = turn
+        self._unsent = b""
+        """Of the last answer, while the next request is awaited."""
         self._receive: Callable[[int], bytes] = client._sock.recv  # the socket under gevent's, which never waits
         self._ended = False
         self._greenlet = gevent.getcurrent()
@@ -101,6 +107,30 @@ class Connection:
             self.waiting = False
             self._readable.stop()
             self._readable.close()
+            self._send_rest()
+
+    def send(self, answer: bytes) -> None:
+        """The whole of it, when the turn ends."""
+        self._unsent = answer
+        self._turn.at_its_end(self._send_unsent)
+
+    def _send_unsent(self) -> None:
+        """In the hub. What a slow reader does not take, and what fails, is for the greenlet."""
+        if not self._unsent:
+            return
+        try:
+            sent = self.client._sock.send(self._unsent)  # the socket under gevent's, which never waits
+        except OSError:
+            sent = 0
+        self._unsent = self._unsent[sent:]
+        if self._unsent and self.waiting:
+            self._wake()
+
+    def _send_rest(self) -> None:
+        """Waits for a slow reader, for as long as the socket's timeout says. Raises OSError, TimeoutError."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self.client.sendall(unsent)
 
     def _understood(self, head: bytes, line: bytes) -> PlainRequest | None:
         """As `plain.read`. Clients that ask the same over and over again, byte for byte, are read twice."""
@@ -120,15 +150,16 @@ class Connection:
         time_limit: Callable[[], AbstractContextManager[Any, bool]],
     ) -> bytes | None:
         """What has been read of the next request; None when the connection is over."""
+        self._send_rest()  # where the client asks again without having waited
         length = request.length
         if len(unread) >= length:
             request.environ["wsgi.input"] = request.body = BytesIO(unread[:length])
-            return unread[length:] if answer(request, self.client) else None
+            return unread[length:] if answer(request, self) else None
         # gunicorn's own body, which is read when the application asks for it.
         source = SocketUnreader(self.client)
         source.unread(unread)
         request.environ["wsgi.input"] = request.body = body = Body(LengthReader(source, length))
-        if not answer(request, self.client) or body.failed:  # failed: nobody knows where the next request begins
+        if not answer(request, self) or body.failed:  # failed: nobody knows where the next request begins
             return None
         with time_limit():
             while body.read(1024):
@@ -151,6 +182,9 @@ class Connection:
                 self._to_hub()
             if self._ended:
                 return b""
+            if self._unsent:
+                self._send_rest()
+                continue
             try:
                 return self._receive(_RECEIVE_BYTES)
             except BlockingIOError:  # woken for nothing

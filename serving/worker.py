@@ -24,6 +24,7 @@ from serving.answer import Answer
 from serving.connection import Connection, Limits, Rewound
 from serving.draining import DrainingWorker, Waiting
 from serving.plain import PlainRequest
+from serving.turn import Turn
 
 _SWEEP_S: Final = 1.0
 """Between two looks for connections that have been silent for too long: by as much at most they are closed late."""
@@ -72,6 +73,10 @@ class PlainWorker(DrainingWorker):
         )
 
     @cached_property
+    def _turn(self) -> Turn:
+        return Turn(gevent.get_hub().loop)
+
+    @cached_property
     def _limits(self) -> Limits:
         sizes = (self.cfg.limit_request_line, self.cfg.limit_request_field_size, _HEAD_BYTES)
         return Limits(min(size for size in sizes if size > 0), self.cfg.limit_request_fields)
@@ -83,7 +88,8 @@ class PlainWorker(DrainingWorker):
     def _serve_plain(self, listener: Any, client: Any, address: tuple[Any, ...]) -> bytes | None:
         """What was read from the first request on that is not plain; None when the connection is over."""
         client.settimeout(self.cfg.keepalive)  # also for a client that does not take its answer
-        connection = Connection(client, self._environ(listener, client, address), self._schemes(address), self._limits)
+        environ, schemes = self._environ(listener, client, address), self._schemes(address)
+        connection = Connection(client, environ, schemes, self._limits, self._turn)
         greenlet = gevent.getcurrent()
         self._clients[greenlet] = client
         self._connections.add(connection)
@@ -126,14 +132,14 @@ class PlainWorker(DrainingWorker):
         schemes, _ = policy._peer_trusted_for_forwarded()
         return {f"HTTP_{name.replace('-', '_')}": value for name, value in schemes.items()}
 
-    def _answer(self, request: PlainRequest, client: Any) -> bool:
+    def _answer(self, request: PlainRequest, connection: Connection) -> bool:
         """gunicorn's `handle_request` for a plain one. False when it was the connection's last.
 
         Raises what the application does, as long as nothing of the answer has been sent."""
         began = datetime.now() if self._logs_access else None
-        response = Answer(request, client, self.cfg)
+        response = Answer(request, connection, self.cfg)
         environ = request.environ
-        environ["wsgi.early_hints"] = _make_early_hints_callback(request, client, response)
+        environ["wsgi.early_hints"] = _make_early_hints_callback(request, connection.client, response)
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
