@@ -108,7 +108,8 @@ class Broker:
             max_request_size=DEAD_MAX_BYTES,
             # Public events are a record each: without company each would wake the sender, and be a batch and a request.
             linger_ms=5,
-            batch_size=128 * 1024,
+            # What a turn has for a partition, in one request: a request costs the broker as much as a thousand entries.
+            batch_size=1024 * 1024,
             partitioner=ByKey(),
             allow_auto_create_topics=False,
             metrics_enabled=False,

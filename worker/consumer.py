@@ -24,7 +24,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 Handler = Callable[[Sequence[Any]], Outcome]
 
 # A poll waits this long for news: how quickly a stop is noticed.
-POLL_MS: Final = 250
+POLL_MS: Final = 500
 # Records of one poll; the bytes are bounded by the fetch. Heartbeats have a thread of their own, so that a slow store
 # costs no membership before `max_poll_interval_ms` (five minutes).
 MAX_RECORDS: Final = 500

@@ -16,7 +16,7 @@ from worker.events import (
     encode_event,
     encode_log,
 )
-from worker.relay import RECORD_MAX_BYTES, fitting
+from worker.relay import ENTRIES_PER_RECORD, RECORD_MAX_BYTES, fitting, in_records
 
 SHARDS = 16
 ENTRY = {"seq": "3-17", "kind": "created", "booking_id": "b-1", "event_id": "E"}
@@ -175,3 +175,10 @@ def test_a_batch_that_is_too_large_for_a_record_is_cut_from_behind() -> None:
     assert taken == entries[: len(taken)]
     assert len(message.value) <= RECORD_MAX_BYTES
     assert decode_log(message.value) == (1, taken)
+
+
+def test_what_is_too_much_for_one_record_goes_into_several_in_its_order() -> None:
+    entries = [ENTRY | {"seq": f"1-{n}"} for n in range(2 * ENTRIES_PER_RECORD + 1)]
+    parts = list(in_records("reservation.log", 1, entries))
+    assert [len(taken) for _, taken, _ in parts] == [ENTRIES_PER_RECORD, ENTRIES_PER_RECORD, 1]
+    assert [entry for _, _, message in parts for entry in decode_log(message.value)[1]] == entries
