@@ -4,7 +4,7 @@ This is the one module that knows flask-smorest's blueprint, which is untyped: h
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -20,13 +20,14 @@ from app.api.loading import reader, unusable
 from app.api.refusals_doc import responses_of
 from app.api.strict_json import text_of
 from app.as_json import as_json
+from app.domain.records import record
 
 V = TypeVar("V", bound=Callable[..., Any])
 Json = dict[str, Any]
 OF_A_BODY: Final = ("MALFORMED_REQUEST", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "VALIDATION_ERROR")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """What a client gets: `body`, or `text` in its place."""
 

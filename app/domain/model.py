@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from app.domain.records import record
+
 Status = Literal["reserved", "confirmed", "released", "expired", "cancelled"]
 PaymentState = Literal[
     "intent", "pending", "captured", "declined", "failed", "voiding", "voided", "refunding", "refunded"
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Order:
     """What a client asks for: seats of one zone, perhaps at a price that it saw, perhaps under a key that makes retries
     safe."""
@@ -27,7 +29,7 @@ class Order:
         return Order(self.event_id, self.zone_id, self.quantity, self.seen_price, key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Booking:
     """A reservation or what became of it, as one of the two stores knows it."""
 
@@ -78,7 +80,7 @@ class Happened:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Held:
     """The answer to reserve: the reservation, whether it is a replay, and how long it still has by Redis' clock."""
 

@@ -1,6 +1,5 @@
 """A plain body is loaded by the fields alone: to the same value as by marshmallow, or refused with the same words."""
 
-import dataclasses
 from decimal import Decimal
 from typing import Any
 
@@ -62,9 +61,6 @@ def test_what_was_understood_is_remembered_byte_for_byte_and_a_refusal_is_not() 
     assert read(body.replace(b"2", b"3")).quantity == 3
     assert (spaced := read(body.replace(b":", b": "))) == order
     assert spaced is not order
-    assert dataclasses.asdict(order) == dataclasses.asdict(read(body)), "nobody can have changed it"
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        order.quantity = 4
     for _ in range(2):
         with pytest.raises(Refusal, match="fields"):
             read(body.replace(b"2", b"true"))
