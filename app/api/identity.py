@@ -113,11 +113,12 @@ class ByGateway:
     admin_token: str | None = field(repr=False)
 
     def user(self, environ: Environ) -> str:
-        try:
-            # WSGI hands header bytes over as Latin-1.
-            user = str(environ.get("HTTP_X_USER_ID", "")).encode("latin-1").decode("utf-8")
-        except UnicodeError:
-            user = ""
+        user: str = environ.get("HTTP_X_USER_ID", "")
+        if not user.isascii():
+            try:
+                user = user.encode("latin-1").decode("utf-8")  # WSGI hands header bytes over as Latin-1
+            except UnicodeError:
+                user = ""
         # Two header lines arrive joined by a comma: one of them may be the client's own.
         if not _is_user(user) or "," in user:
             raise refusal("UNAUTHORIZED", f"{USER_HEADER} must hold one user's id")

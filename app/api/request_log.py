@@ -48,7 +48,7 @@ def wrap(app: Flask) -> None:
 
 def sane_id(given: str) -> str:
     """`given` where it may stand in logs and headers, else a fresh one."""
-    return given if _SANE_ID.fullmatch(given) else eight_bytes().hex()
+    return given if given and _SANE_ID.fullmatch(given) else eight_bytes().hex()
 
 
 def context() -> dict[str, str]:
