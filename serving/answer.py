@@ -12,7 +12,7 @@ from serving.connection import Connection
 from serving.plain import PlainRequest
 
 # Fields a line each, by gunicorn's rule for values, with nothing to strip.
-_FIELDS: Final = re.compile(r"(?:[\x21-\x39\x3b-\x7e]+: (?![ \t])[ \t\x21-\x7e\x80-\xff]*(?<![ \t])\r\n)*")
+_FIELDS: Final = re.compile(r"(?:[\x21-\x39\x3b-\x7e]+: (?![ \t])[ \t\x21-\x7e\x80-\xff]*(?<![ \t])\r\n)+")
 _LENGTH: Final = re.compile(r"[0-9]{1,12}")
 _KEPT_SHAPES: Final = 256
 _KEPT_STATUSES: Final = 64
@@ -75,12 +75,13 @@ class Answer(Response):  # type: ignore[misc]
         at = _shapes.get(shape)
         if at is not None and not self.headers:
             try:
-                fields = "".join([name + ": " + value + "\r\n" for name, value in headers])
+                fields = "\r\n".join(map(": ".join, headers)) + "\r\n"
             except TypeError:  # not a text
-                fields = "\n"
+                fields = ""
+            length = headers[at][1]
             # As many lines as fields: no value has brought another one in.
-            if _FIELDS.fullmatch(fields) and fields.count("\n") == len(headers) and _LENGTH.fullmatch(headers[at][1]):
-                self.headers, self._fields, self.response_length = list(headers), fields, int(headers[at][1])
+            if _FIELDS.fullmatch(fields) and fields.count("\n") == len(headers) and _LENGTH.fullmatch(length):
+                self.headers, self._fields, self.response_length = list(headers), fields, int(length)
                 return
         self._fields = ""
         super().process_headers(headers)

@@ -20,8 +20,8 @@ if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
     _Locked: Final = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
     class _Counted(_Locked):  # type: ignore[misc, valid-type]
-        """Counts without prometheus_client's lock, and without its question, each time, whether the process has forked:
-        greenlets switch where they wait, nothing waits here, and each worker loads the application after its fork."""
+        """Counts without prometheus_client's lock, and without its question, each time, whether the process has forked.
+        Greenlets switch where they wait, and nothing waits here; after a fork it is asked once."""
 
         def inc(self, amount: float) -> None:
             self._value += amount
@@ -47,6 +47,7 @@ _breaker_open = Gauge(
     ["server"],
     multiprocess_mode="livesum",
 )
+os.register_at_fork(after_in_child=shed._value.get)  # one that finds its process forked has all made anew
 _breaker_changes = Counter("holdfast_breaker_changes_total", "Breakers opened and closed", ["server", "to"])
 
 # `mostrecent`: of all processes the one that was at it last.
