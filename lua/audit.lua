@@ -12,11 +12,12 @@
 --    newer here than there: they may have changed since, which only another look at Postgres tells
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation counts user
+-- include: shard keys indexes zone text reservation counts deadlines user
 local highest, zones = tonumber(ARGV[3]), cjson.decode(ARGV[4])
 -- Together some ten milliseconds a call:
 local LOOKS = 500 -- reservations that it looks at, some microseconds each
-local SUMS = 10000 -- quantities of one zone that it adds up, less than a microsecond each
+local SUMS = 320 -- buckets of one zone whose quantities it adds up, some ten microseconds each
+local CARDS = 10000 -- buckets of one zone whose reservations it counts, less than a microsecond each
 
 -- The stream's ids only grow, whatever is trimmed: a shard that is behind its own record is older than it was.
 local function last_seq()
@@ -61,25 +62,39 @@ local function wrong_with_user(u)
   return u.held ~= seats and string.format("user %s/%s: held %d, reserved seats %d", u.event, u.user, u.held, seats)
 end
 
-local function is_with_user(booking, r, u)
+local function is_with_user(booking, u)
   if entry_with(u.listed, 8, booking) then
     return true
   end
-  local known = u.more > 0 and call("HMGET", more_key(u), r.digest, booking) or {}
-  return known[1] == booking or known[2]
+  return u.more > 0 and call("HEXISTS", more_key(u), booking) == 1
+end
+
+-- What is wrong with one bucket of the zone, which the index says has nothing due before `low`.
+local function wrong_with_bucket(name, number, low)
+  local members = call("ZRANGE", bucket_key(name, number), 0, -1, "WITHSCORES")
+  for i = 1, #members, 2 do
+    local booking = booking_of(members[i])
+    local r = load(booking)
+    local u = r and load_user(r.event, r.user)
+    if not r or not is_with_user(booking, u) then
+      return text_of(booking) .. (r and " is missing with its user" or " is missing")
+    end
+    local wrong = wrong_with_user(u)
+    if wrong then
+      return wrong
+    end
+  end
+  spent = spent + #members / 2
+  return members[2] and tonumber(members[2]) < low and "zone " .. name .. ": its earliest deadline is not known"
 end
 
 -- What is wrong with the zone's reservations: all are looked at, or some that change from call to call.
 local function wrong_with_reservations(name, count)
-  local first = count > LOOKS and now % (count - LOOKS + 1) or 0
-  for _, member in ipairs(call("ZRANGE", deadlines_key(name), first, first + LOOKS - 1)) do
-    local booking = string.sub(member, 1, 16)
-    local r = load(booking)
-    local u = r and load_user(r.event, r.user)
-    if not r or not is_with_user(booking, r, u) then
-      return text_of(booking) .. (r and " is missing with its user" or " is missing")
-    end
-    local wrong = wrong_with_user(u)
+  local window = math.ceil(LOOKS / BUCKET)
+  local first = count > window and now % (count - window + 1) or 0
+  local buckets = call("ZRANGE", deadlines_key(name), first, first + window - 1, "WITHSCORES")
+  for i = 1, #buckets, 2 do
+    local wrong = wrong_with_bucket(name, buckets[i], tonumber(buckets[i + 1]))
     if wrong then
       return wrong
     end
@@ -94,7 +109,30 @@ local function wrong_with_indexes(name, counts)
   if first and not (known and known <= first and counts.due > 0 and counts.due <= first) then
     return "zone " .. name .. ": its earliest deadline is not known"
   end
-  return counts.ceiling_number > 0 and not call("ZSCORE", ceilings_key, name) and "zone " .. name .. ": its ceiling is not known"
+  local lost = counts.ceiling_number > 0 and not call("ZSCORE", ceilings_key, name)
+  return lost and "zone " .. name .. ": its ceiling is not known"
+end
+
+-- Whether `held` is the sum of all that is reserved. Too many for one call, and a sum over several means nothing: then each
+-- has a seat at least.
+local function wrong_with_held(name, held, count)
+  local numbers = count <= CARDS and call("ZRANGE", deadlines_key(name), 0, -1) or {}
+  if count > SUMS or pins > LOOKS then
+    local reservations = 0
+    for _, number in ipairs(numbers) do
+      reservations = reservations + call("ZCARD", bucket_key(name, number))
+    end
+    spent = spent + LOOKS
+    return held < reservations and string.format("zone %s: held %d, reservations %d", name, held, reservations)
+  end
+  local seats = pinned[name] or 0
+  for _, number in ipairs(numbers) do
+    for _, member in ipairs(call("ZRANGE", bucket_key(name, number), 0, -1)) do
+      seats = seats + seats_of(member)
+    end
+  end
+  spent = spent + 3 * count
+  return held ~= seats and string.format("zone %s: held %d, reserved seats %d", name, held, seats)
 end
 
 -- Facts of the same version are the same; those that are newer here are noted.
@@ -121,23 +159,10 @@ local function wrong_with(known)
     return "zone " .. name .. " is missing"
   end
   local counts, count = unpack_counts(z[2]), call("ZCARD", deadlines_key(name))
-  local held = counts.held
-  spent = spent + math.min(count, LOOKS) + math.floor(math.min(count, SUMS) / 10)
-  local wrong = wrong_with_facts(name, facts_here, known)
+  return wrong_with_facts(name, facts_here, known)
     or wrong_with_reservations(name, count)
     or wrong_with_indexes(name, counts)
-  if wrong then
-    return wrong
-  end
-  if count <= SUMS and pins <= LOOKS then
-    local seats = pinned[name] or 0
-    for _, member in ipairs(call("ZRANGE", deadlines_key(name), 0, -1)) do
-      seats = seats + tonumber(string.sub(member, 17))
-    end
-    return held ~= seats and string.format("zone %s: held %d, reserved seats %d", name, held, seats)
-  end
-  -- Too many for one call, and a sum over several means nothing: each has a seat at least.
-  return held < count and string.format("zone %s: held %d, reservations %d", name, held, count)
+    or wrong_with_held(name, counts.held, count)
 end
 
 if last_seq() < highest then

@@ -10,13 +10,15 @@
 -- OK {capacity confirmed held available version} per zone, in their order; {} for a zone that Redis does not know
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation counts
-local DUE_LIMIT = 10000 -- bounds the script; with a sweeper alive nothing near it is ever due
+-- include: shard keys indexes zone text reservation counts deadlines
+local DUE_LIMIT = 300 -- buckets; bounds the script: with a sweeper alive nothing near it is ever due
 
 local function seats_due(name)
   local seats = 0
-  for _, member in ipairs(call("ZRANGEBYSCORE", deadlines_key(name), "-inf", now, "LIMIT", 0, DUE_LIMIT)) do
-    seats = seats + tonumber(string.sub(member, 17))
+  for _, number in ipairs(buckets_due(name, DUE_LIMIT)) do
+    for _, member in ipairs(call("ZRANGEBYSCORE", bucket_key(name, number), "-inf", now)) do
+      seats = seats + seats_of(member)
+    end
   end
   return seats
 end

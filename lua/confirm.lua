@@ -13,7 +13,7 @@
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation standing
+-- include: shard keys indexes text reservation standing deadlines
 local booking, payment = bytes_of(ARGV[3]), ARGV[5]
 local r = load(booking)
 if r and r.user == ARGV[4] and r.state == "pinned" and r.payment == payment then
@@ -25,7 +25,7 @@ if no then
 end
 
 r.state, r.payment, r.pin, r.pinned_at = "pinned", payment, r.pin + 1, now
-call("ZREM", deadlines_key(zone_name(r.event, r.zone)), booking .. r.quantity)
+take(zone_name(r.event, r.zone), r.bucket, booking, r.quantity)
 call("ZADD", pins_key, now, booking)
 call("SET", reservation_key(booking), pack(r))
 return { "OK", facts(ARGV[3], r) }

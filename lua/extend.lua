@@ -19,7 +19,7 @@
 -- IDEMPOTENCY_KEY_REUSED
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation standing outbox idempotency
+-- include: shard keys zone text reservation standing deadlines outbox idempotency
 local booking, digest, fingerprint = bytes_of(ARGV[3]), ARGV[5], ARGV[7]
 local r = load(booking)
 local known = r and r.user == ARGV[4] and remembered(r.event, r.user, digest, ARGV[8])
@@ -44,7 +44,7 @@ end
 r.deadline, r.version, r.at = deadline, r.version + 1, now
 local packed = pack(r)
 call("SET", reservation_key(booking), packed)
-call("ZADD", deadlines_key(name), deadline, booking .. r.quantity)
+put_back(name, r.bucket, deadline, booking, r.quantity)
 if digest ~= "" then
   remember(r, digest, ARGV[8], fingerprint, booking, now)
 end

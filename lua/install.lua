@@ -17,7 +17,7 @@ if call("GET", tag .. ":freeze") ~= ARGV[1] then
   return { "SERVICE_UNAVAILABLE", "lost" }
 end
 local now = 0
--- include: keys indexes zone text reservation counts user facts idempotency
+-- include: keys indexes zone text reservation counts deadlines user facts idempotency
 local rows = cjson.decode(ARGV[4])
 
 local function short(digest)
@@ -41,33 +41,28 @@ local function install_reservations()
     for i, name in ipairs(ROW) do
       r[name] = row[i]
     end
-    r.fingerprint, r.digest = from_hex(r.fingerprint), short(r.digest)
-    local booking, name = bytes_of(r.booking), zone_name(r.event, r.zone)
-    local zone, key = zones[name] or { held = 0, members = {} }, user_key(r.event, r.user)
-    local u = users[key] or load_user(r.event, r.user)
-    zones[name], users[key] = zone, u
-    zone.held, u.held = zone.held + r.quantity, u.held + r.quantity
-    list(u, r.digest, booking)
-    append(at_rest, reservation_key(booking), pack(r))
+    r.fingerprint = from_hex(r.fingerprint)
+    local booking, name, key = bytes_of(r.booking), zone_name(r.event, r.zone), user_key(r.event, r.user)
+    local counts, u = zones[name] or load_counts(name), users[key] or load_user(r.event, r.user)
+    if not users[key] then
+      users[key], users[#users + 1] = u, u
+    end
+    zones[name] = counts
+    counts.held, u.held = counts.held + r.quantity, u.held + r.quantity
+    list(u, short(r.digest), booking)
+    r.bucket = filling(counts)
     if r.state == "pinned" then
       call("ZADD", pins_key, r.pinned_at, booking)
     else
-      append(zone.members, r.deadline, booking .. r.quantity)
-      zone.due = math.min(zone.due or r.deadline, r.deadline)
+      put_new(name, counts, r.deadline, booking, r.quantity)
+      note_due(name, counts, r.deadline)
     end
+    append(at_rest, reservation_key(booking), pack(r))
   end
   call("MSET", unpack(at_rest))
-  for _, u in pairs(users) do
-    save_user(u)
-  end
-  for name, zone in pairs(zones) do
-    local counts = load_counts(name)
-    counts.held = counts.held + zone.held
+  save_users(users)
+  for name, counts in pairs(zones) do
     save_counts(name, counts)
-    if zone.due then
-      call("ZADD", deadlines_key(name), unpack(zone.members))
-      note_due(name, zone.due)
-    end
   end
 end
 

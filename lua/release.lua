@@ -12,7 +12,7 @@
 -- CONFIRMATION_IN_PROGRESS
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation standing counts user outbox ending
+-- include: shard keys indexes text reservation standing counts deadlines user outbox ending
 local booking = bytes_of(ARGV[3])
 local r = load(booking)
 local no = refused(r, ARGV[4])

@@ -90,7 +90,7 @@ end
 -- In the order of lua/include/zone.lua and counts.lua.
 local _, capacity, confirmed, price, currency, digits, opens, closes, hold_ms, hold_max_ms, per_user, per_reservation =
   unpack(cmsgpack.unpack(head[3]))
-local held, due, ceiling, ceiling_number = unpack(cmsgpack.unpack(head[4]))
+local held, due, ceiling, ceiling_number, put, low = unpack(cmsgpack.unpack(head[4]))
 local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
 
 if ceiling_number > 0 then
@@ -112,9 +112,9 @@ end
 -- What is due may refuse nobody: that zone's, then that user's own.
 local available = capacity - confirmed - held
 if available < quantity and due > 0 and due <= now then
--- include: indexes text reservation counts user outbox ending reclaim
+-- include: indexes text reservation counts deadlines user outbox ending reclaim
   local _, c = reclaim_zone(name, RECLAIM_LIMIT)
-  held, due = c.held, c.due
+  held, due, put, low = c.held, c.due, c.put, c.low
   available = capacity - confirmed - held
   u = u and load_user(event, user)
   user_held = u and u.held or 0
@@ -123,7 +123,7 @@ if available < quantity then
   return { "INSUFFICIENT_SEATS", math.max(0, available) }
 end
 if user_held + user_confirmed + quantity > per_user and user_held > 0 then
--- include: indexes text reservation counts user outbox ending
+-- include: indexes text reservation counts deadlines user outbox ending
   local ended = 0
   for _, other in ipairs(bookings_of(u)) do
     local r = ended < RECLAIM_LIMIT and load_live(other)
@@ -142,8 +142,9 @@ end
 
 -- All is checked: from here on only writes. Lua does not roll back. The order is that of lua/include/reservation.lua.
 local deadline = now + hold_ms
+local bucket = math.floor(put / BUCKET) % BUCKETS -- as lua/include/deadlines.lua has it
 local packed = cmsgpack.pack({
-  event, zone_id, user, quantity, price + 0, currency, now, hold_ms, hold_max_ms, 1, key, fingerprint, digest,
+  event, zone_id, user, quantity, price + 0, currency, now, hold_ms, hold_max_ms, 1, key, fingerprint, bucket,
 })
 local of_user
 if u then
@@ -159,8 +160,13 @@ if due == 0 or deadline < due then
   due = deadline
   call("ZADD", due_key, due, name)
 end
-local of_zone = cmsgpack.pack({ held + quantity, due, ceiling, ceiling_number })
-call("MSET", reservation_key(booking), packed, mine, of_user, counts, of_zone)
-call("ZADD", deadlines_key(name), deadline, booking .. seats)
+if put % BUCKET == 0 or deadline < low then
+  low = deadline
+  call("ZADD", deadlines_key(name), "LT", deadline, bucket)
+end
+local of_zone = cmsgpack.pack({ held + quantity, due, ceiling, ceiling_number, put + 1, low })
+-- The user's first: Redis makes a value in what the argument of an earlier call had at the same place, if that was larger.
+call("MSET", mine, of_user, reservation_key(booking), packed, counts, of_zone)
+call("ZADD", bucket_key(name, bucket), deadline, booking .. seats)
 call("XADD", outbox, epoch .. "-*", "created", booking .. packed)
 return { "OK", price, currency, now, deadline, now }

@@ -9,7 +9,7 @@
 -- OK dropped (holds that were still there)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation counts user outbox ending zone facts
+-- include: shard keys indexes text reservation counts deadlines user outbox ending zone facts
 local decided = cjson.decode(ARGV[3])
 local dropped = 0
 

@@ -11,7 +11,7 @@
 -- OK unpinned(0|1)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation counts user outbox ending
+-- include: shard keys indexes text reservation counts deadlines user outbox ending
 local booking = bytes_of(ARGV[3])
 local r = load(booking)
 if not r or r.state ~= "pinned" or r.pin ~= tonumber(ARGV[4]) then
@@ -25,7 +25,9 @@ end
 local zone = zone_name(r.event, r.zone)
 r.state = "reserved"
 call("ZREM", pins_key, booking)
-call("ZADD", deadlines_key(zone), r.deadline, booking .. r.quantity)
-note_due(zone, r.deadline)
+put_back(zone, r.bucket, r.deadline, booking, r.quantity)
+local counts = load_counts(zone)
+note_due(zone, counts, r.deadline)
+save_counts(zone, counts)
 call("SET", reservation_key(booking), pack(r))
 return { "OK", 1 }

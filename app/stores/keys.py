@@ -5,7 +5,7 @@ Every key of a shard carries the hash tag `{NN}`, so that Redis Cluster keeps a 
 
 from typing import Final
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised when `lua/` begins to keep something in another form: what has the older form is then closed, and rebuilt."""
 
 

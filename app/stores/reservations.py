@@ -34,7 +34,8 @@ _ZONES_PER_AUDIT: Final = 500
 """Named in one call of the script; it looks at as many of them as its own budget admits."""
 
 
-_LIVE_PER_PAGE: Final = 2000
+_BUCKETS_PER_PAGE: Final = 60
+"""Of some thirty reservations each."""
 _FRESH_S: Final = 600
 """So long after a rebuild nobody is believed to have edited a shard again in the way that he did before."""
 log = logging.getLogger(__name__)
@@ -190,17 +191,19 @@ class RedisReservations:
         epoch = self._epochs.of(shard)
         quantities: dict[str, int] = {}
         figures: list[int] | None = None
+        start = 0
         while True:
-            reply = self._run("reconcile", shard, event_id, zone_id, len(quantities), _LIVE_PER_PAGE, epoch=epoch)
+            reply = self._run("reconcile", shard, event_id, zone_id, start, _BUCKETS_PER_PAGE, epoch=epoch)
             match reply:
-                case ["OK", told, live, pinned]:
+                case ["OK", told, more, live, pinned]:
                     page = {**replies.pairs(live), **replies.pairs(pinned)}
                 case _:
                     raise self._refusal(shard, reply)
-            whole = figures is None and len(live) < 2 * _LIVE_PER_PAGE
+            whole = figures is None and not more
             figures = figures if figures is not None else told
             quantities |= page
-            if len(live) < 2 * _LIVE_PER_PAGE:
+            start += _BUCKETS_PER_PAGE
+            if not more:
                 if not figures:
                     return None
                 capacity, confirmed, held, version = figures

@@ -1,5 +1,5 @@
 -- The end of a live reservation: whoever removes it is the one who lowers `held`, in the same script (rule 3.5).
--- Expects: call, now, keys.lua, indexes.lua, text.lua, reservation.lua, counts.lua, user.lua, outbox.lua.
+-- Expects: call, now, keys.lua, indexes.lua, text.lua, reservation.lua, counts.lua, deadlines.lua, user.lua, outbox.lua.
 
 -- What has ended stays readable for an hour, so that GET and the reason of a 404 are right before Postgres has recorded it.
 local ENDED_MS = 3600 * 1000
@@ -8,35 +8,36 @@ local ENDED_MS = 3600 * 1000
 local KEPT_MS = 24 * 3600 * 1000
 
 -- The first answer to the key outlives the reservation.
-local function keep_answer(booking, r)
+local function keep_answer(booking, r, digest)
   local left = r.reserved_at + KEPT_MS - now
   if left > 0 then
     local record = cmsgpack.pack({ r.fingerprint, booking, r.price, r.currency, r.reserved_at, r.promised })
-    call("SET", idempotency_key(r.event, r.user, r.digest), record, "PX", left)
+    call("SET", idempotency_key(r.event, r.user, digest), record, "PX", left)
   end
 end
 
--- Takes the hold off the user.
-local function drop_from_user(booking, r)
-  local u = load_user(r.event, r.user)
+-- Takes the hold off the user. Leaves it to the caller to save what is known of him.
+local function drop_from_user(u, booking, r)
   u.held = u.held - r.quantity
-  if unlist(u, r.digest, booking) then
-    keep_answer(booking, r)
+  local digest = unlist(u, booking)
+  if digest then
+    keep_answer(booking, r, digest)
   end
-  save_user(u)
 end
 
 -- Takes the hold off the zone and the user, and the reservation out of every index.
 local function drop(booking, r)
   local zone = zone_name(r.event, r.zone)
-  local counts = load_counts(zone)
+  local known = call("MGET", counts_key(zone), user_key(r.event, r.user))
+  local counts, u = counts_of(zone, known[1]), unpack_user(r.event, r.user, known[2])
   counts.held = counts.held - r.quantity
   save_counts(zone, counts)
-  call("ZREM", deadlines_key(zone), booking .. r.quantity)
+  drop_from_user(u, booking, r)
+  save_users({ u })
+  take(zone, r.bucket, booking, r.quantity)
   if r.state == "pinned" then
     call("ZREM", pins_key, booking)
   end
-  drop_from_user(booking, r)
 end
 
 -- Remembers how it ended; a TTL is only a broom for what has ended. Answers it packed.

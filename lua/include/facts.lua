@@ -20,7 +20,7 @@ local function learn_zone(fact)
     if call("EXISTS", counts_key(name), deadlines_key(name)) > 0 then
       forget(name) -- its seats are held, and nobody knows how many: not to be sold again
     end
-    save_counts(name, { held = 0, due = 0, ceiling = 0, ceiling_number = 0 })
+    save_counts(name, no_counts())
     return
   end
   -- A ceiling stands until Postgres has committed or voided its number (rule 3.8).
@@ -39,7 +39,7 @@ local function learn_user(fact)
   end
   if u.version > 0 or not is_purged(fact.event_id) then
     u.confirmed, u.version = fact.confirmed, fact.version
-    save_user(u)
+    save_users({ u })
   end
 end
 

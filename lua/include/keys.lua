@@ -18,8 +18,14 @@ local function counts_key(name) -- string: Redis' own counts (counts.lua)
   return space .. "counts:" .. name
 end
 
-local function deadlines_key(name) -- sorted set: booking and quantity -> deadline, ms; what is pinned leaves it
+local function deadlines_key(name) -- sorted set: number of a bucket -> a time not later than its earliest deadline, ms
   return space .. "deadlines:" .. name
+end
+
+local BUCKET = 30 -- reservations in each: they fill a block of 896 bytes
+local BUCKETS = 65536 -- then numbers begin anew, for three bytes are all they have; what is still there just gets fuller
+local function bucket_key(name, number) -- sorted set: booking and quantity -> deadline, ms; what is pinned leaves it
+  return space .. "deadlines:" .. name .. "/" .. number
 end
 
 local function user_key(event, user) -- string: user.lua

@@ -1,9 +1,9 @@
 -- What one user has of one event is one packed value, for every reserve reads and writes it: the seats held, those
 -- confirmed and the version of that count (rule 3.4; 0 for none), then what is live, each in 24 bytes: the digest of its
--- key, eight zeros without one, and the booking. More than LISTED are the fields of a hash beside, digest -> booking or
--- booking -> "", and the fourth count tells how many: so no value grows without bound.
+-- key, eight zeros without one, and the booking. More than LISTED are in a hash beside, booking -> digest and digest ->
+-- booking, and the fourth count tells how many: so no value grows without bound.
 -- Expects: call, keys.lua.
-local LISTED, ENTRY, NO_KEY = 16, 24, string.rep("\0", 8)
+local LISTED, ENTRY, NO_KEY = 16, 24, "\0\0\0\0\0\0\0\0"
 
 -- `packed`: nil or false for a user of whom nothing is known.
 local function unpack_user(event, user, packed)
@@ -28,11 +28,21 @@ local function more_key(u)
   return space .. "more:" .. u.event .. "/" .. u.user
 end
 
-local function save_user(u)
-  if u.held <= 0 and u.version == 0 then
-    call("DEL", user_key(u.event, u.user), more_key(u)) -- nothing left to know of this user
-  else
-    call("SET", user_key(u.event, u.user), pack_user(u))
+local function save_users(users)
+  local gone, kept = {}, {}
+  for _, u in ipairs(users) do
+    if u.held <= 0 and u.version == 0 then
+      gone[#gone + 1] = user_key(u.event, u.user) -- nothing left to know
+    else
+      kept[#kept + 1] = user_key(u.event, u.user)
+      kept[#kept + 1] = pack_user(u)
+    end
+  end
+  if gone[1] then
+    call("DEL", unpack(gone))
+  end
+  if kept[1] then
+    call("MSET", unpack(kept))
   end
 end
 
@@ -62,7 +72,9 @@ local function bookings_of(u)
     bookings[#bookings + 1] = string.sub(u.listed, at + 8, at + 23)
   end
   for i = 1, #more, 2 do
-    bookings[#bookings + 1] = #more[i] == 16 and more[i] or more[i + 1]
+    if #more[i] == 16 then
+      bookings[#bookings + 1] = more[i]
+    end
   end
   return bookings
 end
@@ -80,22 +92,24 @@ local function list(u, digest, booking)
   end
   if #u.listed < LISTED * ENTRY then
     u.listed = u.listed .. (keyed and digest or NO_KEY) .. booking
-  else
-    u.more = u.more + call("HSET", more_key(u), keyed and digest or booking, keyed and booking or "")
+    return
+  end
+  u.more = u.more + call("HSET", more_key(u), booking, digest)
+  if keyed then
+    call("HSET", more_key(u), digest, booking)
   end
 end
 
--- Answers whether it was listed under this digest.
-local function unlist(u, digest, booking)
-  local at = entry_with(u.listed, 8, booking)
+-- Answers the digest that it was listed under; nil for none, or when that was another's in the meantime.
+local function unlist(u, booking)
+  local at, digest = entry_with(u.listed, 8, booking), nil
   if at then
-    local keyed = string.sub(u.listed, at, at + 7) == digest
+    digest = string.sub(u.listed, at, at + 7)
     u.listed = string.sub(u.listed, 1, at - 1) .. string.sub(u.listed, at + ENTRY)
-    return keyed
+  elseif u.more > 0 then
+    digest = call("HGET", more_key(u), booking) or ""
+    u.more = u.more - call("HDEL", more_key(u), booking)
+    call("HDEL", more_key(u), digest)
   end
-  local keyed = u.more > 0 and digest ~= "" and call("HGET", more_key(u), digest) == booking
-  if u.more > 0 then
-    u.more = u.more - call("HDEL", more_key(u), keyed and digest or booking)
-  end
-  return keyed
+  return digest and digest ~= "" and digest ~= NO_KEY and digest or nil
 end

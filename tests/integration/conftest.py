@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 import redis
 
@@ -33,3 +34,14 @@ def open_event(shop: Wiring, clock: Clock) -> Callable[..., Sale]:
 def sale(open_event: Callable[..., Sale]) -> Sale:
     """A fresh event with ten seats."""
     return open_event()
+
+
+@pytest.fixture
+def older(database: str) -> Callable[[], None]:
+    """Makes every zone older than those that may still be on their way to Redis."""
+
+    def make_older() -> None:
+        with psycopg.connect(database, autocommit=True) as owner:
+            owner.execute("UPDATE booking.zones SET created_at = created_at - interval '11 s'")
+
+    return make_older

@@ -17,8 +17,12 @@ from tests.support.seats import HOLD_SECONDS, Sale, reopen
 OpenEvent = Callable[..., Sale]
 PIN_LIMIT_SECONDS = 15
 # As Lua sees it: what is packed is told field by field.
-LIVE = 13
-"""A reservation to which nothing has happened has so many fields."""
+BUCKET, AT = 12, 18
+"""Fields of a reservation."""
+HELD, CEILING = 0, 2
+"""Counts of a zone."""
+COUNTS = 3
+"""What is known of a user begins with so many."""
 _READ = """
 local kind, key = redis.call("TYPE", KEYS[1]).ok, KEYS[1]
 if kind == "hash" then
@@ -64,14 +68,21 @@ def _name_space(sale: Sale) -> dict[str, Any]:
         if name.startswith("r:") and redis.command("PTTL", key) > 0:
             continue  # has ended
         value = json.loads(redis.pipeline([("EVAL", _READ, 1, key)], raw=True)[0].decode("latin-1"))
-        if name == "due":
-            continue  # bounds, which a rebuild makes tighter
-        if name.startswith("counts:"):
-            del value[1]
-        if name.startswith("u:"):
-            value[3:] = sorted(value[3:])
-        if name.startswith("r:") and len(value) > LIVE:
-            value.pop()  # when it last changed; read of those alone that have ended
+        match name.partition(":")[0]:
+            case "due":
+                continue  # bounds, which a rebuild makes tighter
+            case "counts":
+                value = [value[HELD], *value[CEILING : CEILING + 2]]  # the rest is of bounds and of buckets
+            case "u":
+                value[COUNTS:] = sorted(value[COUNTS:])
+            case "r":
+                value[BUCKET] = 0  # a rebuild fills them anew
+                del value[AT:]  # when it last changed; read of those alone that have ended
+            case "deadlines" if name.count("/") == 1:
+                continue  # the index of the buckets
+            case "deadlines":
+                name = name.rpartition("/")[0]
+                value = sorted([*found.get(name, []), *zip(value[::2], value[1::2], strict=True)])
         found[name] = value
     return found
 
@@ -104,7 +115,7 @@ def test_the_name_space_after_a_rebuild_is_the_one_before_it_to_the_last_field(s
     shop.release("cy", sale.reserve("cy", 1, idempotency_key="gone").booking.booking_id)
     sale.record()
     before = _name_space(sale)
-    # zones 2, their counts 2, their indexes 2, users 5, reservations 4, keys of what ended 3
+    # zones 2, their counts 2, their deadlines 2, users 5, reservations 4, keys of what ended 3
     assert len(before) == 18, sorted(before)
     _forget_and_reopen(sale)
     assert _name_space(sale) == before

@@ -110,7 +110,7 @@ def _ann(sale: Sale) -> str:
         (_in_redis("EDIT", "zone:{event}/A", {"confirmed": 0, "version": 1}), [("FACTS_BEHIND", 2)]),
         (
             lambda sale, owner: [
-                _redis(sale, "ZREM", "deadlines:{event}/A", UUID(_ann(sale)).bytes + b"3"),
+                _redis(sale, "ZREM", "deadlines:{event}/A/0", UUID(_ann(sale)).bytes + b"3"),
                 _redis(sale, "EDIT", "counts:{event}/A", {"held": "-3"}),
                 _redis(sale, "DEL", "r:{ann}"),
             ],

@@ -47,6 +47,14 @@ def test_a_script_answers_only_codes_of_the_table_and_its_header_names_each(name
 
 
 @pytest.mark.parametrize("name", scripts.names())
+def test_a_script_has_no_function_that_it_does_not_use(name: str) -> None:
+    text = scripts.source(name)
+    for function in re.findall(r"^local function (\w+)", text, re.MULTILINE):
+        code = re.sub(r"--.*", "", text)
+        assert len(re.findall(rf"\b{function}\b", code)) > len(re.findall(rf"^local function {function}\(", code, re.M))
+
+
+@pytest.mark.parametrize("name", scripts.names())
 def test_a_script_opens_with_its_promise_its_keys_and_its_arguments(name: str) -> None:
     text = (scripts.LUA / f"{name}.lua").read_text()
     shebang, promise, *_ = text.splitlines()
