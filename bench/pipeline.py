@@ -28,7 +28,7 @@ _EVENTS: Final = 16
 _ZONES: Final = 10
 _PER_FLUSH: Final = 200
 _DUE_MS: Final = 3_600_000
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.05
 _PATIENCE_S: Final = 600.0
 _PATIENCE_MS: Final = 60_000
 

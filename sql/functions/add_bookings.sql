@@ -1,7 +1,7 @@
 -- add_bookings: gives reservations that have no row yet theirs, with its first line of history and its key. Answers the
 -- new rows. What is to be `reserved` but comes from an older epoch comes from a Redis that has forgotten since: it is
 -- written as ended, is told, and owns no key (rule 3.6); with p_live_only it gets no row at all.
--- Locks: bookings and keys by insertion, sorted. The caller holds the shards. Idempotent: yes, an older row stands.
+-- Locks: bookings by insertion, sorted. The caller holds the shards. Idempotent: yes, an older row stands.
 -- Raises: 22*, 23* for an entry that cannot be recorded at all; 23503 for one of a zone that does not exist.
 CREATE OR REPLACE FUNCTION booking.add_bookings(
     p_entries booking.entry[], p_status text, p_cause text, p_live_only boolean
@@ -21,7 +21,7 @@ BEGIN
     fresh AS (
         INSERT INTO bookings (
             booking_id, shard, event_id, zone_id, user_id, quantity, unit_price_minor, currency, status, version,
-            epoch, reserved_at, deadline, ended_at, cause, idempotency_key
+            epoch, reserved_at, deadline, ended_at, cause, idempotency_key, key_fingerprint
         )
         SELECT
             f.booking_id, f.shard, f.event_id, f.zone_id, f.user_id, f.quantity, f.unit_price_minor, f.currency,
@@ -30,7 +30,7 @@ BEGIN
             f.epoch, f.reserved_at, f.deadline,
             CASE WHEN p_status <> 'reserved' THEN f.at WHEN NOT f.live THEN clock_timestamp() END,
             CASE WHEN p_status = 'reserved' AND NOT f.live THEN 'rebuild' ELSE p_cause END,
-            f.idempotency_key
+            f.idempotency_key, CASE WHEN f.live AND f.idempotency_key IS NOT NULL THEN f.fingerprint END
         FROM first AS f
         ORDER BY f.booking_id
         ON CONFLICT (booking_id) DO NOTHING
@@ -40,12 +40,6 @@ BEGIN
     IF cardinality(v_fresh) = 0 THEN
         RETURN v_fresh;
     END IF;
-
-    PERFORM claim_keys('reserve', array_agg(e::booking.entry))
-    FROM unnest(p_entries) AS e
-    JOIN shards AS s ON s.shard = e.shard AND s.epoch = e.epoch
-    -- IS TRUE: looked up in a hash. As a join it would be a nested loop, for the planner takes each array for ten rows.
-    WHERE e.idempotency_key IS NOT NULL AND (e.booking_id IN (SELECT b.booking_id FROM unnest(v_fresh) AS b)) IS TRUE;
 
     -- In place of a foreign key, which would look at each row by itself: three times the cost.
     SELECT b.* INTO v_lost

@@ -12,7 +12,7 @@ BEGIN
     WHERE b.booking_id IN (SELECT e.booking_id FROM unnest(v_entries) AS e)
     ORDER BY b.booking_id FOR UPDATE;
     UPDATE bookings AS b
-    SET deadline = l.deadline, version = greatest(b.version, l.version)
+    SET deadline = l.deadline, promised = coalesce(b.promised, b.deadline), version = greatest(b.version, l.version)
     FROM (
         SELECT e.booking_id, max(e.deadline) AS deadline, max(e.version) AS version
         FROM unnest(v_entries) AS e
@@ -23,7 +23,7 @@ BEGIN
     WHERE b.booking_id = l.booking_id AND b.status IS NOT DISTINCT FROM 'reserved' AND b.deadline < l.deadline;
     GET DIAGNOSTICS v_moved = ROW_COUNT;
 
-    PERFORM claim_keys('extend', array_agg(e::booking.entry))
+    PERFORM claim_extensions(array_agg(e::booking.entry))
     FROM unnest(v_entries) AS e
     JOIN shards AS s ON s.shard = e.shard AND s.epoch = e.epoch;
 

@@ -1,5 +1,5 @@
 -- record_reservations: writes down what Redis has promised. Answers how many bookings were new.
--- Locks: shards (shared); bookings and keys by insertion, sorted. Idempotent: yes, an older row stands.
+-- Locks: shards (shared); bookings by insertion, sorted. Idempotent: yes, an older row stands.
 -- Raises: 22*, 23* for an entry that cannot be recorded at all.
 CREATE OR REPLACE FUNCTION booking.record_reservations(p_entries jsonb) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp SET plan_cache_mode = force_generic_plan AS $$

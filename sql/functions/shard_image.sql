@@ -38,16 +38,19 @@ BEGIN
         CASE WHEN p.booking_id IS NULL THEN 'reserved' ELSE 'pinned' END,
         b.void_pin + CASE WHEN p.booking_id IS NULL THEN 0 ELSE 1 END,
         CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
-        coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(k.fingerprint, ''),
-        CASE WHEN k.created_at > clock_timestamp() - interval '24 hours'
-            THEN idempotency_digest(k.event_id, k.user_id, k.verb, k.key) ELSE '' END,
-        coalesce((k.answer ->> 'deadline')::bigint, 0), to_ms(b.reserved_at), b.booking_id
+        coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(b.key_fingerprint, k.fingerprint, ''),
+        CASE WHEN coalesce(b.key_fingerprint, k.fingerprint) IS NOT NULL
+            AND b.reserved_at > clock_timestamp() - interval '24 hours'
+            THEN idempotency_digest(b.event_id, b.user_id, 'reserve', b.idempotency_key) ELSE '' END,
+        CASE WHEN b.key_fingerprint IS NOT NULL THEN to_ms(coalesce(b.promised, b.deadline))
+            ELSE coalesce((k.answer ->> 'deadline')::bigint, 0) END,
+        to_ms(b.reserved_at), b.booking_id
     )
     FROM bookings AS b
     JOIN events AS e USING (event_id)
-    LEFT JOIN idempotency_keys AS k
-        ON (k.event_id, k.user_id, k.verb, k.key) = (b.event_id, b.user_id, 'reserve', b.idempotency_key)
-        AND k.booking_id = b.booking_id
+    LEFT JOIN idempotency_keys AS k -- of what was reserved before bookings owned their keys
+        ON (k.event_id, k.user_id, k.verb) = (b.event_id, b.user_id, 'reserve') AND k.booking_id = b.booking_id
+        AND k.key = CASE WHEN b.key_fingerprint IS NULL THEN b.idempotency_key END
     LEFT JOIN payments AS p ON p.booking_id = b.booking_id AND p.state IN ('intent', 'pending')
     WHERE b.shard = p_shard AND b.status = 'reserved';
     RETURN QUERY
@@ -55,17 +58,10 @@ BEGIN
         'event', k.event_id, 'user', k.user_id, 'digest', idempotency_digest(k.event_id, k.user_id, k.verb, k.key), 'fingerprint', k.fingerprint,
         'booking', k.booking_id,
         'keep_ms', greatest(
-            1, ceil(extract(epoch FROM k.created_at + interval '24 hours' - clock_timestamp()) * 1000)::bigint
+            1, ceil(extract(epoch FROM k.since + interval '24 hours' - clock_timestamp()) * 1000)::bigint
         )
     )
-    FROM events AS e JOIN idempotency_keys AS k USING (event_id)
-    WHERE
-        e.shard = p_shard AND k.created_at > clock_timestamp() - interval '24 hours'
-        AND NOT EXISTS ( -- those came with their reservations
-            SELECT FROM bookings AS b
-            WHERE
-                b.booking_id = k.booking_id AND b.status = 'reserved'
-                AND k.verb = 'reserve' AND k.key = b.idempotency_key
-        );
+    FROM kept_keys(p_shard) AS k
+    WHERE k.live IS NOT TRUE; -- those came with their reservations
 END
 $$;

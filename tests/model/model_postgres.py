@@ -156,7 +156,9 @@ class ModelPostgres:
 
     def _claim(self, user: str, verb: str, key: str, record: tuple[str, str, int, int]) -> None:
         known = self.keys.get((user, verb, key))
-        makes_way = known is None or (known[2] <= record[2] - idempotency.KEPT_MS and self.off != "keys_make_way")
+        # Of reserve the booking owns its key: the later one, for Redis had let go of the earlier.
+        apart = 1 if verb == "reserve" else idempotency.KEPT_MS
+        makes_way = known is None or (known[2] <= record[2] - apart and self.off != "keys_make_way")
         if key and makes_way:
             self.keys[user, verb, key] = record
 

@@ -32,8 +32,8 @@ _VIEW: Final = """
         'rows', (SELECT jsonb_object_agg(booking_id, jsonb_build_array(status, user_id, zone_id, quantity,
                      booking.to_ms(deadline), coalesce(idempotency_key, ''), booking.to_ms(reserved_at), cause))
                  FROM booking.bookings),
-        'claims', (SELECT jsonb_agg(jsonb_build_array(user_id, verb, key, booking_id, booking.to_ms(created_at),
-                       answer -> 'deadline')) FROM booking.idempotency_keys),
+        'claims', (SELECT jsonb_agg(jsonb_build_array(user_id, verb, key, booking_id, booking.to_ms(since),
+                       answer -> 'deadline')) FROM booking.kept_keys(%(shard)s::smallint)),
         'history', (SELECT jsonb_agg(jsonb_build_array(history_id, booking_id, epoch, version, status, cause))
                     FROM booking.booking_history),
         'payments', (SELECT jsonb_agg(jsonb_build_array(state, booking_id, replaces)) FROM booking.payments)

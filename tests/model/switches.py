@@ -94,10 +94,7 @@ end
     "dead_own_no_key": Switch(
         functions={
             "add_bookings": [
-                (
-                    "JOIN shards AS s ON s.shard = e.shard AND s.epoch = e.epoch\n    -- IS TRUE",
-                    "JOIN shards AS s ON s.shard = e.shard\n    -- IS TRUE",
-                )
+                ("CASE WHEN f.live AND f.idempotency_key IS NOT NULL", "CASE WHEN f.idempotency_key IS NOT NULL")
             ]
         }
     ),
@@ -159,9 +156,7 @@ end
             ]
         }
     ),
-    "the_image_has_the_keys": Switch(
-        functions={"shard_image": [("e.shard = p_shard AND k.created_at >", "false AND k.created_at >")]}
-    ),
+    "the_image_has_the_keys": Switch(functions={"shard_image": [("WHERE k.live IS NOT TRUE;", "WHERE false;")]}),
     "cuts_need_a_ceiling": Switch(
         functions={"open_zone": [("v_asked.capacity < v_zone.capacity AND NOT", "false AND NOT")]}
     ),
@@ -205,7 +200,13 @@ if here + user_confirmed + quantity > per_user then""",
     ),
     "keys_make_way": Switch(
         functions={
-            "claim_keys": [("WHERE known.created_at <= excluded.created_at - interval '24 hours'", "WHERE false")]
+            "claim_extensions": [
+                ("WHERE known.created_at <= excluded.created_at - interval '24 hours'", "WHERE false")
+            ],
+            "kept_keys": [
+                ("AND b.reserved_at > clock_timestamp() - interval '24 hours'", ""),
+                ("k.since DESC", "k.since"),
+            ],
         }
     ),
     "deadlines_move_forward": Switch(functions={"record_extensions": [("AND b.deadline < l.deadline", "")]}),

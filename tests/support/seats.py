@@ -91,6 +91,14 @@ class Sale:
     def rows(self, query: Any, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.shop.postgres.rows(query, parameters)
 
+    def keys(self) -> list[tuple[Any, ...]]:
+        """(key, booking) of the idempotency keys that a rebuild would bring back."""
+        return self.rows(
+            "SELECT k.key, k.booking_id::text FROM booking.events AS e, booking.kept_keys(e.shard) AS k "
+            "WHERE e.event_id = %s AND k.event_id = e.event_id ORDER BY k.user_id, k.key",
+            self.event_id,
+        )
+
     def history(self, booking_id: str) -> list[tuple[Any, ...]]:
         """(version, status, cause) of every transition."""
         return self.rows(

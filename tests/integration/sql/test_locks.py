@@ -142,7 +142,7 @@ def test_an_ending_of_a_dead_epoch_owns_no_key(sale: Sale) -> None:
     shard = shard_of_event(sale.event_id, len(sale.shop.shards))
     ended = [e for e in sale.shop.outbox.read(shard, 500) if e["kind"] == "released" and e["booking_id"] == booking_id]
     sale.shop.recorder.record([{**ended[0], "seq": "1-9"}])
-    assert sale.rows("SELECT key FROM booking.idempotency_keys WHERE event_id = %s", sale.event_id) == []
+    assert sale.keys() == []
 
 
 def test_older_facts_of_a_user_do_not_overwrite_newer_ones(open_event: OpenEvent) -> None:
