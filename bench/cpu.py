@@ -25,6 +25,12 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> Seconds:
     return {role: max(0.0, now[role] - before.get(role, 0.0)) for role in now}
 
 
+def of_the_machine() -> float:
+    """Seconds that all its cores together have worked so far, for whomever."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice  # guests' is in user and nice
+
+
 def idle(roots: Roots, seconds: float = 2.0) -> dict[str, float]:
     """Role -> ms of processor time in a second with nothing to do: at low rates a part of what a request costs."""
     before = used(roots)

@@ -45,13 +45,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Sample:
-    """One run, or the medians of several. `cpu_us`: role -> processor time a request, µs; `driver`: share of a core."""
+    """One run, or the medians of several. `cpu_us`: role -> processor time a request, µs; `driver`: share of a core;
+    `cores`: how many of the machine's were busy while it ran, the driver's and everybody else's work included."""
 
     per_second: float
     cpu_us: dict[str, float]
     p50_ms: float
     p99_ms: float
     driver: float
+    cores: float
     failed: int
 
     @property
@@ -73,8 +75,9 @@ def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float)
     answers are not those expected."""
     interruption.sleep(0)  # Ctrl-C ends it here
     request = subject.renew(int(most_per_second * seconds * 1.5)) if subject.renew else subject.request
-    before = cpu.used(subject.roots)
+    before, busy = cpu.used(subject.roots), cpu.of_the_machine()
     ran = wrk.run(subject.url, request, plan.directory / "wrk", seconds, plan.connections)
+    busy = cpu.of_the_machine() - busy
     subject.settle()
     spent = cpu.since(before, cpu.used(subject.roots))
     refused = ran.refused if subject.expects < 400 else ran.requests - ran.refused
@@ -86,6 +89,7 @@ def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float)
         p50_ms=ran.p50_ms,
         p99_ms=ran.p99_ms,
         driver=ran.driver_cpu_s / ran.seconds,
+        cores=busy / ran.seconds,
         failed=ran.failed,
     )
 
@@ -128,7 +132,7 @@ def at_fixed_rates(subjects: Sequence[Subject], rows: Sequence[Row], plan: Plan,
 
 def _parts(sample: Sample) -> str:
     parts = ", ".join(f"{role} {us:.0f}" for role, us in sample.cpu_us.items())
-    return f"{sample.total_us:.0f} µs ({parts}), driver {sample.driver:.0%}"
+    return f"{sample.total_us:.0f} µs ({parts}), driver {sample.driver:.0%}, {sample.cores:.2f} cores busy"
 
 
 def _median(samples: Sequence[Sample]) -> Sample:
@@ -141,6 +145,7 @@ def _median(samples: Sequence[Sample]) -> Sample:
         p50_ms=middle(lambda s: s.p50_ms),
         p99_ms=middle(lambda s: s.p99_ms),
         driver=middle(lambda s: s.driver),
+        cores=middle(lambda s: s.cores),
         failed=sum(s.failed for s in samples),
     )
 

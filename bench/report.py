@@ -66,7 +66,7 @@ def _told(*command: str) -> str:
 
 def closed_table(rows: Sequence[Row]) -> str:
     """Closed loop: throughput, processor time a request by role, latency, the driver's own share."""
-    head = ["", "requests/s", "CPU µs/request", *_ROLES, "p50 ms", "p99 ms", "driver, of a core"]
+    head = ["", "requests/s", "CPU µs/request", *_ROLES, "p50 ms", "p99 ms", "driver, of a core", "cores busy"]
     body = []
     for row in rows:
         s = row.closed
@@ -80,6 +80,7 @@ def closed_table(rows: Sequence[Row]) -> str:
                 f"{s.p50_ms:.1f}",
                 f"{s.p99_ms:.1f}",
                 f"{s.driver:.0%}",
+                f"{s.cores:.2f}",
             ]
         )
     return table(head, body)
