@@ -16,6 +16,7 @@ PATH: Final = "/api/v1/bookings/reserve"
 VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "Holdfast": {},
     "Holdfast, stock worker": {"HTTP_WORKER": "stock"},
+    "Holdfast, stock worker, by Flask": {"HTTP_WORKER": "stock", "HOT_ROUTES": "off"},
     "Holdfast, two web processes": {"WEB_CONCURRENCY": "2"},
 }
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
