@@ -51,7 +51,8 @@ def keyed(view: V) -> V:
 
     @wraps(view)
     def with_key(order: Order, **arguments: Any) -> Any:
-        key = agreed(order.idempotency_key, *_in_headers())
+        environ = asked().environ
+        key = agreed(order.idempotency_key, environ.get(_FIRST), environ.get(_SECOND))
         return view(order.under(key), **arguments)
 
     return cast(V, _documented(with_key))
@@ -79,12 +80,8 @@ def key_not_needed(view: V) -> V:
 
 
 def _of_headers() -> str | None:
-    return agreed(*_in_headers())
-
-
-def _in_headers() -> tuple[str | None, str | None]:
     environ = asked().environ
-    return environ.get(_FIRST), environ.get(_SECOND)
+    return agreed(environ.get(_FIRST), environ.get(_SECOND))
 
 
 def _documented(view: Callable[..., Any]) -> Any:

@@ -3,6 +3,7 @@
 Every key of a shard carries the hash tag `{NN}`, so that Redis Cluster keeps a shard, and its scripts, on one node.
 """
 
+from functools import cache
 from typing import Final
 
 LAYOUT: Final = 4
@@ -14,6 +15,7 @@ def head(epoch: int, run_id: str) -> str:
     return f"{epoch} {run_id} {LAYOUT}"
 
 
+@cache
 def epoch(shard: int) -> str:
     """String: "<epoch> <run_id> <layout>" that the shard was installed under."""
     return f"{{{shard:02}}}:epoch"
