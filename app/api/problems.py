@@ -57,7 +57,7 @@ def _rendered(refused: Refusal, asked: Asked, headers: Mapping[str, str] = Mappi
 def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
     """The problem document of `refused`, for whoever answers before there is a request of Flask's as well."""
     kind = refused.kind
-    core = {
+    members = {
         "type": type_of(kind),
         "title": kind.title,
         "status": kind.status,
@@ -67,7 +67,9 @@ def document(refused: Refusal, path: str, request_id: str) -> dict[str, Any]:
         "error": kind.title,
         "request_id": request_id,
     }
-    return {**core, **{name: value for name, value in refused.extensions.items() if name not in core}}
+    for name, value in refused.extensions.items():
+        members.setdefault(name, value)
+    return members
 
 
 _quoted: Final = lru_cache(maxsize=1024)(quote)
