@@ -15,7 +15,7 @@ from app.stores.lua import Redis
 from app.stores.postgres import Postgres
 
 _ID_LENGTH: Final = 16
-_AT_REST: Final = {
+_LAYOUT_1: Final = {
     "event_id": 0,
     "zone_id": 1,
     "user_id": 2,
@@ -23,13 +23,14 @@ _AT_REST: Final = {
     "unit_price_minor": 4,
     "currency": 5,
     "reserved_at_ms": 6,
+    "deadline_ms": 7,
     "version": 9,
-    "idempotency_key": 10,
+    "at_ms": 18,
+    "idempotency_key": 14,
+    "fingerprint": 15,
 }
-"""Where lua/include/reservation.lua has packed what Postgres is told, as it is told it."""
-_RESERVED_AT, _HOLD_MS, _FINGERPRINT, _AT = 6, 7, 11, 18
-_LAYOUT_1: Final = _AT_REST | {"deadline_ms": 7, "at_ms": 18, "idempotency_key": 14, "fingerprint": 15}
-"""The same of entries that wait from before layout 2: they begin with the id as a text."""
+"""Where a reservation was packed in entries that wait from before layout 2: they begin with the id as a text."""
+_AT: Final = 18
 
 
 class RedisOutbox:
@@ -68,26 +69,35 @@ def _entries(reply: list[Any]) -> list[dict[str, Any]]:
 
 
 def _entry(seq: str, kind: bytes, told: bytes, *more: bytes) -> dict[str, Any]:
-    """As lua/include/outbox.lua writes it. What nobody can read keeps its number: whoever records it puts it aside, and
-    those behind it go on."""
+    """As lua/include/outbox.lua writes it, packed as in lua/include/reservation.lua. What nobody can read keeps its
+    number: whoever records it puts it aside, and those behind it go on. At length: it is done for each reservation."""
     old = told[8:9] == b"-"
     booking_id, packed = (_text(told[:36]), told[36:]) if old else (_uuid(told[:_ID_LENGTH]), told[_ID_LENGTH:])
-    entry: dict[str, Any] = {"seq": seq, "kind": _text(kind), "booking_id": booking_id}
     try:
-        at_rest = msgpack.unpackb(packed, unicode_errors="surrogateescape")
-        entry |= {name: at_rest[at] for name, at in _LAYOUT_1.items()} if old else _told(at_rest)
+        v = msgpack.unpackb(packed, unicode_errors="surrogateescape")
+        if old:
+            at_rest = {name: v[at] for name, at in _LAYOUT_1.items()}
+        else:
+            at_rest = {
+                "event_id": v[0],
+                "zone_id": v[1],
+                "user_id": v[2],
+                "quantity": v[3],
+                "unit_price_minor": v[4],
+                "currency": v[5],
+                "reserved_at_ms": v[6],
+                "deadline_ms": v[6] + v[7],
+                "version": v[9],
+                "at_ms": v[_AT] if len(v) > _AT else v[6],
+                "idempotency_key": v[10],
+                "fingerprint": v[11].encode("utf-8", "surrogateescape").hex(),
+            }
     except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
-        return entry
-    return entry | {_text(more[i]): _text(more[i + 1]) for i in range(0, len(more), 2)}
-
-
-def _told(at_rest: list[Any]) -> dict[str, Any]:
-    told = {name: at_rest[at] for name, at in _AT_REST.items()}
-    reserved_at = at_rest[_RESERVED_AT]
-    told["deadline_ms"] = reserved_at + at_rest[_HOLD_MS]
-    told["at_ms"] = at_rest[_AT] if len(at_rest) > _AT else reserved_at
-    told["fingerprint"] = at_rest[_FINGERPRINT].encode("utf-8", "surrogateescape").hex()
-    return told
+        return {"seq": seq, "kind": _text(kind), "booking_id": booking_id}
+    entry: dict[str, Any] = {"seq": seq, "kind": _text(kind), "booking_id": booking_id, **at_rest}
+    for at in range(0, len(more), 2):
+        entry[_text(more[at])] = _text(more[at + 1])
+    return entry
 
 
 def _uuid(of: bytes) -> str:

@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION booking.add_bookings(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = booking, pg_temp AS $$
 DECLARE
     v_fresh booking.bookings[];
-    v_lost record;
+    v_lost text;
+    v_any_ended boolean;
 BEGIN
     WITH first AS (
         SELECT DISTINCT ON (e.booking_id) e.*, e.epoch = s.epoch AS live
@@ -35,34 +36,36 @@ BEGIN
         ORDER BY f.booking_id
         ON CONFLICT (booking_id) DO NOTHING
         RETURNING bookings.*
-    )
-    SELECT coalesce(array_agg(fresh::booking.bookings), '{}') INTO v_fresh FROM fresh;
-    IF cardinality(v_fresh) = 0 THEN
-        RETURN v_fresh;
-    END IF;
-
+    ),
+    -- A reservation's first transition is number 1 of the epoch it was made in, whoever tells of it first. Nobody can have
+    -- told of a booking that is new: there is no conflict to look for.
+    told AS (
+        INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
+        SELECT f.booking_id, f.epoch, 1, 'reserved', f.reserved_at, 'reserve' FROM fresh AS f
+    ),
     -- In place of a foreign key, which would look at each row by itself: three times the cost.
-    SELECT b.* INTO v_lost
-    FROM (SELECT DISTINCT f.event_id, f.zone_id FROM unnest(v_fresh) AS f) AS b
-    WHERE NOT EXISTS (SELECT FROM zones AS z WHERE (z.event_id, z.zone_id) = (b.event_id, b.zone_id));
-    IF FOUND THEN
-        RAISE EXCEPTION 'there is no zone % of event %', v_lost.zone_id, v_lost.event_id
-            USING ERRCODE = 'foreign_key_violation';
+    lost AS (
+        SELECT format('there is no zone %s of event %s', f.zone_id, f.event_id) AS what
+        FROM (SELECT DISTINCT fresh.event_id, fresh.zone_id FROM fresh) AS f
+        WHERE NOT EXISTS (SELECT FROM zones AS z WHERE (z.event_id, z.zone_id) = (f.event_id, f.zone_id))
+    )
+    SELECT coalesce(array_agg(fresh::booking.bookings), '{}'), (SELECT min(lost.what) FROM lost),
+        bool_or(fresh.cause = 'rebuild')
+    INTO v_fresh, v_lost, v_any_ended FROM fresh;
+    IF v_lost IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_lost USING ERRCODE = 'foreign_key_violation';
     END IF;
-
-    -- A reservation's first transition is number 1 of the epoch it was made in, whoever tells of it first. An end by rebuild
-    -- is one of the present epoch: the next number of its own is that of a transition which may still be told. Nobody can
-    -- have told of a booking that is new: there is no conflict to look for.
-    INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
-    SELECT b.booking_id, b.epoch, 1, 'reserved', b.reserved_at, 'reserve'
-    FROM unnest(v_fresh) AS b
-    UNION ALL
-    SELECT b.booking_id, s.epoch, b.version, b.status, b.ended_at, b.cause
-    FROM unnest(v_fresh) AS b
-    JOIN shards AS s USING (shard)
-    WHERE b.cause = 'rebuild'
-    ORDER BY 1, 2, 3;
-    PERFORM tell(b) FROM unnest(v_fresh) AS b WHERE b.cause = 'rebuild';
+    IF v_any_ended THEN
+        -- An end by rebuild is one of the present epoch: the next number of its own is that of a transition which may still
+        -- be told.
+        INSERT INTO booking_history (booking_id, epoch, version, status, at, cause)
+        SELECT b.booking_id, s.epoch, b.version, b.status, b.ended_at, b.cause
+        FROM unnest(v_fresh) AS b
+        JOIN shards AS s USING (shard)
+        WHERE b.cause = 'rebuild'
+        ORDER BY b.booking_id;
+        PERFORM tell(b) FROM unnest(v_fresh) AS b WHERE b.cause = 'rebuild';
+    END IF;
     RETURN v_fresh;
 END
 $$;

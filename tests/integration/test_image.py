@@ -227,3 +227,24 @@ def test_control_an_image_that_does_not_look_at_payments_goes_red(sale: Sale, da
         goes_red("reserved', 'reserved', 'reserved', 'expired"),
     ):
         _too_many_with_a_payment(sale, database)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_key_that_was_claimed_before_bookings_owned_theirs_comes_back_too(sale: Sale, ended: bool) -> None:
+    first = sale.reserve(idempotency_key="k")
+    if ended:
+        sale.shop.release("ann", first.booking.booking_id)
+    sale.record()
+    with sale.shop.postgres.session(5) as connection:
+        connection.execute(
+            f"RESET ROLE; INSERT INTO booking.idempotency_keys "
+            f"SELECT k.event_id, user_id, verb, key, fingerprint, booking_id, answer, since "
+            f"FROM booking.kept_keys({_shard(sale)}::smallint) AS k WHERE event_id = '{sale.event_id}'; "
+            f"UPDATE booking.bookings SET key_fingerprint = NULL WHERE event_id = '{sale.event_id}'".encode()
+        )
+    _forget_and_reopen(sale)
+    again = sale.reserve(idempotency_key="k")
+    assert again.replayed
+    assert again.booking.booking_id == first.booking.booking_id
+    assert again.booking.deadline_ms == first.booking.deadline_ms
+    sale.refused("IDEMPOTENCY_KEY_REUSED", sale.reserve, "ann", 2, idempotency_key="k")

@@ -1,10 +1,12 @@
 """The schema: up, down, up again; what it looks like is in the review of each change."""
 
 import re
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from app.domain.errors import BY_CONSTRAINT
 from app.stores import schema
@@ -44,6 +46,30 @@ def test_up_down_up_ends_where_it_was(empty: str) -> None:
     assert not any(applied for _, applied in schema.status(empty))
     schema.migrate(empty)
     assert _picture(empty) == first
+
+
+def test_the_keys_of_the_last_day_survive_the_way_down_and_up_again(empty: str) -> None:
+    schema.migrate(empty)
+    booking = "01a21607-404b-8002-afef-710cd76205b5"
+    entry = {
+        "booking_id": booking, "event_id": "E", "zone_id": "A", "user_id": "ann", "quantity": 1, "version": 1,
+        "seq": "1-1", "unit_price_minor": 5, "currency": "THB", "reserved_at_ms": (now := time.time_ns() // 10**6),
+        "at_ms": now, "deadline_ms": now + 600_000, "idempotency_key": "k", "fingerprint": "f",
+    }  # fmt: skip
+    kept = "SELECT key, fingerprint, booking_id::text, answer, since FROM booking.kept_keys(2::smallint)"
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO booking.events (event_id, shard, name, hold_seconds, hold_seconds_max, max_per_user, "
+            "max_per_reservation) VALUES ('E', 2, 'E', 600, 600, 9, 9);"
+            "INSERT INTO booking.zones (event_id, zone_id, name, capacity, price_minor, currency, currency_digits) "
+            "VALUES ('E', 'A', 'A', 9, 5, 'THB', 2)"
+        )
+        connection.execute("SELECT booking.record_reservations(%s)", [Jsonb([entry])])
+        before = connection.execute(kept).fetchall()
+        schema.rollback(empty, steps=len(schema.status(empty)) - 11)
+        schema.migrate(empty)
+        assert connection.execute(kept).fetchall() == before
+    assert [row[:3] for row in before] == [("k", "f", booking)]
 
 
 def test_the_schema_is_the_one_in_the_snapshot(database: str) -> None:
