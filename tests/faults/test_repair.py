@@ -103,7 +103,7 @@ def test_a_repair_under_load_closes_the_drift_and_fails_nobody(system: System) -
     print(f"repair: {ended - began:.1f} s, {meanwhile.total()} requests meanwhile: {dict(meanwhile)}")
     assert (status, repair["data"]) == (0, [])
     for event_id in busy:
-        until(lambda e=event_id: box.seats(e)["held"] == 0, 30, "what nobody confirmed has expired")
+        until(lambda e=event_id: box.seats(e)["held"] == 0, 60, "what nobody confirmed has expired")
     until(system.agreed, 30, "no drift at rest")
     record = customers.record
     invariants.each_of(
