@@ -14,7 +14,7 @@
 -- ZONE_NOT_FOUND
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes zone text reservation counts deadlines user outbox ending reclaim
+-- include: shard keys indexes zone text reservation counts deadlines user outbox ending together reclaim
 local name, capacity = zone_name(ARGV[3], ARGV[4]), tonumber(ARGV[5])
 local RECLAIM_LIMIT = 1000
 

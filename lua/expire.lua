@@ -10,7 +10,7 @@
 -- OK expired more(0|1) {pin ...} {{zone number} ...}: pins as confirm answers them, zones as "<event>/<zone>"
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation counts deadlines user outbox ending reclaim
+-- include: shard keys indexes text reservation counts deadlines user outbox ending together reclaim
 local limit, expired = math.min(tonumber(ARGV[3]), AT_ONCE), 0
 local PINS_LIMIT = 100
 

@@ -69,9 +69,9 @@ end
 if ARGV[3] == "purged" then
   call("SADD", purged_key, unpack(rows))
 elseif ARGV[3] == "zone" then
-  learn(rows, {})
+  learn(rows, {}, {})
 elseif ARGV[3] == "user" then
-  learn({}, rows)
+  learn({}, rows, {})
 elseif ARGV[3] == "reservation" then
   install_reservations()
 elseif ARGV[3] == "key" then

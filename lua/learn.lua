@@ -11,5 +11,5 @@
 
 -- include: shard keys indexes text reservation zone counts user facts
 local told = cjson.decode(ARGV[3])
-learn(told.zones, told.users)
+learn(told.zones, told.users, {})
 return { "OK" }

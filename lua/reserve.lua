@@ -112,7 +112,7 @@ end
 -- What is due may refuse nobody: that zone's, then that user's own.
 local available = capacity - confirmed - held
 if available < quantity and due > 0 and due <= now then
--- include: indexes text reservation counts deadlines user outbox ending reclaim
+-- include: indexes text reservation counts deadlines user outbox ending together reclaim
   local _, c = reclaim_zone(name, RECLAIM_LIMIT)
   held, due, put, low = c.held, c.due, c.put, c.low
   available = capacity - confirmed - held

@@ -9,33 +9,64 @@
 -- OK dropped (holds that were still there)
 -- SERVICE_UNAVAILABLE closed
 
--- include: shard keys indexes text reservation counts deadlines user outbox ending zone facts
+-- include: shard keys indexes text reservation counts deadlines user outbox ending together zone facts
 local decided = cjson.decode(ARGV[3])
-local dropped = 0
 
--- A hold goes only once: what was settled, has ended, or was never known here is passed over.
-local function drop_live(id)
+local bookings, ended = {}, {} -- booking -> how it has ended; false: it is confirmed
+local function decide(id, state)
   local booking = bytes_of(id)
-  local r = load(booking)
-  if not r or (r.state ~= "reserved" and r.state ~= "pinned") then
-    return nil
+  if ended[booking] == nil then
+    bookings[#bookings + 1], ended[booking] = booking, state
   end
-  drop(booking, r)
-  dropped = dropped + 1
-  return booking, r
 end
-
 for _, id in ipairs(decided.confirmed) do
-  local booking = drop_live(id)
-  if booking then
-    call("DEL", reservation_key(booking)) -- Postgres has it for good
-  end
+  decide(id, false)
 end
 for id, state in pairs(decided.ended) do
-  local booking, r = drop_live(id)
-  if booking then
-    bury(booking, r, state, now) -- Postgres has recorded and will tell it: no entry in the outbox
+  decide(id, state)
+end
+
+-- A hold goes only once: what was settled, has ended, or was never known here is passed over. Answers those that are live.
+local function find_live(some)
+  local live = {}
+  for _, one in ipairs((load_all(some))) do
+    if one[2].state == "reserved" or one[2].state == "pinned" then
+      live[#live + 1] = one
+    end
+  end
+  return live
+end
+
+-- Settles these; leaves it to the caller to save their users.
+local function settle(live, users)
+  local zones, settled = {}, {}
+  for _, one in ipairs(live) do
+    local booking, r = one[1], one[2]
+    local zone = zone_name(r.event, r.zone)
+    zones[zone] = zones[zone] or load_counts(zone)
+    drop(zones[zone], users[user_key(r.event, r.user)], booking, r)
+    leave_indexes(zone, booking, r)
+    if ended[booking] then
+      bury(booking, r, ended[booking], now) -- Postgres has recorded and will tell it: no entry in the outbox
+    else
+      settled[#settled + 1] = reservation_key(booking) -- Postgres has it for good
+    end
+  end
+  if settled[1] then
+    call("DEL", unpack(settled))
+  end
+  for name, counts in pairs(zones) do
+    save_counts(name, counts)
   end
 end
-learn(decided.zones, decided.users)
+
+local dropped, users = 0, {}
+for from = 1, #bookings, AT_ONCE do
+  save_users(users)
+  local live = find_live({ unpack(bookings, from, math.min(from + AT_ONCE - 1, #bookings)) })
+  users = load_users(live)
+  settle(live, users)
+  dropped = dropped + #live
+end
+learn(decided.zones, decided.users, users)
 return { "OK", dropped }

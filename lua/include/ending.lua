@@ -16,27 +16,20 @@ local function keep_answer(booking, r, digest)
   end
 end
 
--- Takes the hold off the user. Leaves it to the caller to save what is known of him.
-local function drop_from_user(u, booking, r)
-  u.held = u.held - r.quantity
-  local digest = unlist(u, booking)
-  if digest then
-    keep_answer(booking, r, digest)
-  end
-end
-
--- Takes the hold off the zone and the user, and the reservation out of every index.
-local function drop(booking, r)
-  local zone = zone_name(r.event, r.zone)
-  local known = call("MGET", counts_key(zone), user_key(r.event, r.user))
-  local counts, u = counts_of(zone, known[1]), unpack_user(r.event, r.user, known[2])
-  counts.held = counts.held - r.quantity
-  save_counts(zone, counts)
-  drop_from_user(u, booking, r)
-  save_users({ u })
+-- Takes it out of every index.
+local function leave_indexes(zone, booking, r)
   take(zone, r.bucket, booking, r.quantity)
   if r.state == "pinned" then
     call("ZREM", pins_key, booking)
+  end
+end
+
+-- Takes the hold off the zone and the user. Leaves it to the caller to save both.
+local function drop(counts, u, booking, r)
+  counts.held, u.held = counts.held - r.quantity, u.held - r.quantity
+  local digest = unlist(u, booking)
+  if digest then
+    keep_answer(booking, r, digest)
   end
 end
 
@@ -48,9 +41,15 @@ local function bury(booking, r, state, at)
   return packed
 end
 
--- Ends a reservation that Redis owns (not pinned) and tells it.
+-- Ends a reservation that Redis owns and tells it.
 local function finish(booking, r, state, at)
-  drop(booking, r)
+  local zone = zone_name(r.event, r.zone)
+  local known = call("MGET", counts_key(zone), user_key(r.event, r.user))
+  local counts, u = counts_of(zone, known[1]), unpack_user(r.event, r.user, known[2])
+  drop(counts, u, booking, r)
+  save_counts(zone, counts)
+  save_users({ u })
+  leave_indexes(zone, booking, r)
   r.version = r.version + 1
   tell(state, booking, bury(booking, r, state, at))
 end

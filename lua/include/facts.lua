@@ -32,22 +32,28 @@ local function learn_zone(fact)
   end
 end
 
-local function learn_user(fact)
-  local u = load_user(fact.event_id, fact.user_id)
+-- `users`: those that are loaded already, as a list and by key.
+local function learn_user(fact, users)
+  local key = user_key(fact.event_id, fact.user_id)
+  local u = users[key] or load_user(fact.event_id, fact.user_id)
   if u.version >= fact.version then
     return
   end
   if u.version > 0 or not is_purged(fact.event_id) then
     u.confirmed, u.version = fact.confirmed, fact.version
-    save_users({ u })
+    if not users[key] then
+      users[key], users[#users + 1] = u, u
+    end
   end
 end
 
-local function learn(zones, users)
+-- `known`: users that the caller has changed; they are saved as well.
+local function learn(zones, users, known)
   for _, fact in ipairs(zones) do
     learn_zone(fact)
   end
   for _, fact in ipairs(users) do
-    learn_user(fact)
+    learn_user(fact, known)
   end
+  save_users(known)
 end

@@ -1,48 +1,22 @@
 -- Ends what is due, in bounded steps, so that seats come back with every worker dead.
--- Expects: call, now, keys.lua, indexes.lua, reservation.lua, counts.lua, deadlines.lua, user.lua, outbox.lua, ending.lua.
-local AT_ONCE = 500 -- more keys than this in one call would not fit on Lua's stack
+-- Expects: call, now, keys.lua, indexes.lua, reservation.lua, counts.lua, deadlines.lua, user.lua, outbox.lua, ending.lua,
+-- together.lua.
 
--- What these members of one bucket are: {booking, reservation} each. What is missing has been forgotten.
-local function load_all(members)
-  local keys, found = {}, {}
+-- Ends these members of one bucket. `finish` for each costs twice as much. `counts`: the zone's; the caller saves them.
+local function end_all(counts, bucket, members)
+  local bookings, gone = {}, {}
   for i, member in ipairs(members) do
-    keys[i] = reservation_key(booking_of(member))
+    bookings[i] = booking_of(member)
   end
-  for i, packed in ipairs(call("MGET", unpack(keys))) do
-    local booking = booking_of(members[i])
-    if packed then
-      found[#found + 1] = { booking, unpack_reservation(packed) }
-    else
-      forget(text_of(booking))
-    end
+  local found, missing = load_all(bookings)
+  for _, booking in ipairs(missing) do
+    forget(text_of(booking))
   end
-  return found
-end
-
--- What is known of the users of these, as a list and by key.
-local function load_users(found)
-  local keys, users = {}, {}
-  for i, one in ipairs(found) do
-    keys[i] = user_key(one[2].event, one[2].user)
-  end
-  for i, packed in ipairs(keys[1] and call("MGET", unpack(keys)) or {}) do
-    if not users[keys[i]] then
-      local u = unpack_user(found[i][2].event, found[i][2].user, packed)
-      users[keys[i]], users[#users + 1] = u, u
-    end
-  end
-  return users
-end
-
--- Ends these members of one bucket: what they have in common is read, and written, in one call: `finish` for each costs twice
--- as much. Answers their seats.
-local function end_all(bucket, members)
-  local found, gone, seats = load_all(members), {}, 0
   local users = load_users(found)
   for i, one in ipairs(found) do
     local booking, r = one[1], one[2]
-    gone[i], seats = member_of(booking, r.quantity), seats + r.quantity
-    drop_from_user(users[user_key(r.event, r.user)], booking, r)
+    gone[i] = member_of(booking, r.quantity)
+    drop(counts, users[user_key(r.event, r.user)], booking, r)
     r.version = r.version + 1
     tell("expired", booking, bury(booking, r, "expired", now))
   end
@@ -50,7 +24,6 @@ local function end_all(bucket, members)
     call("ZREM", bucket, unpack(gone))
     save_users(users)
   end
-  return seats
 end
 
 -- What is due in a bucket has ended: the index has it under its earliest deadline from then on, or no more.
@@ -74,7 +47,7 @@ local function reclaim_zone(zone, limit)
     if ended < limit then
       local bucket = bucket_key(zone, number)
       local due = call("ZRANGEBYSCORE", bucket, "-inf", now, "LIMIT", 0, math.min(limit - ended, AT_ONCE))
-      counts.held = counts.held - (due[1] and end_all(bucket, due) or 0)
+      end_all(counts, bucket, due)
       ended = ended + #due
       note_first(zone, counts, number)
     end

@@ -69,7 +69,9 @@ end
         step="the saga's pin is made up of what Postgres knows",
     ),
     "facts_have_versions": Switch(scripts={"learn": [_NEWEST], "settle": [_NEWEST]}),
-    "settle_learns_nothing": Switch(scripts={"settle": [("learn(decided.zones, decided.users)", "")]}),
+    "settle_learns_nothing": Switch(
+        scripts={"settle": [("learn(decided.zones, decided.users, users)", "save_users(users)")]}
+    ),
     "facts_wait_for_the_shard": Switch(step="the consumer commits the offset of an event that its shard refused"),
     "run_id_is_asked": Switch(step="a connection never asks its server for the run_id"),
     "pin_epoch": Switch(

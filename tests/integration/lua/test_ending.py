@@ -11,6 +11,7 @@ from app.domain.errors import Refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Learned, Seats
 from app.wiring import Wiring
+from tests.support.controls import altered_script
 from tests.support.seats import HOLD_SECONDS, Clock, Sale, key_of
 
 OpenEvent = Callable[..., Sale]
@@ -151,6 +152,26 @@ def test_settling_twice_changes_nothing_the_second_time(sale: Sale) -> None:
     for _ in range(3):
         sale.shop.reservations.settle(_shard(sale), [booking_id], {}, decision.learned)
         assert sale.seats() == Seats(capacity=10, confirmed=2, held=0, available=8)
+
+
+def test_what_is_settled_in_one_call_is_credited_once_however_much_it_is_and_however_often_it_is_named(
+    open_event: Callable[..., Sale],
+) -> None:
+    sale = open_event(capacity=100, max_per_user=100)
+    users = ["ann"] * 12 + [f"user-{n}" for n in range(8)]
+    bookings = [sale.reserve(user, 2, idempotency_key=f"k{n}").booking.booking_id for n, user in enumerate(users)]
+    ended = bookings[15:]
+    sale.shop.reservations.confirm(bookings[0], "ann", None)
+    with altered_script("settle", "AT_ONCE = 500", "AT_ONCE = 7"):
+        for _ in range(2):
+            sale.shop.reservations.settle(
+                _shard(sale), [*bookings[:10], *bookings[:10]], dict.fromkeys(ended, "expired"), Learned()
+            )
+            assert sale.seats().held == 2 * 5
+    mine = sale.shop.reservations.mine("ann", [sale.event_id], [])
+    assert {seen.booking.booking_id for seen in mine} == set(bookings[10:12])
+    assert sale.reserve("user-7", 2, idempotency_key="k19").booking.booking_id == bookings[19]
+    assert sale.shop.audit(_shard(sale)) == ""
 
 
 def test_older_facts_do_not_overwrite_newer_ones(sale: Sale) -> None:
