@@ -1,6 +1,7 @@
 """Postgres as the port `Recorder`: the outboxes' entries, written behind, in batches."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final, LiteralString
 
 import orjson
@@ -16,6 +17,24 @@ _RECORD: Final[LiteralString] = (
 )
 _SHARD: Final = slice(15, 18)
 """Of a booking id (app/domain/ids.py)."""
+_FIELDS: Final = (
+    "booking_id",
+    "event_id",
+    "zone_id",
+    "user_id",
+    "quantity",
+    "unit_price_minor",
+    "currency",
+    "reserved_at_ms",
+    "deadline_ms",
+    "version",
+    "at_ms",
+    "idempotency_key",
+    "fingerprint",
+    "seq",
+)
+_OF_SOME: Final = ("verb_key", "verb_fingerprint")
+_told = itemgetter(*_FIELDS)
 
 
 class PostgresRecorder:
@@ -36,15 +55,24 @@ class PostgresRecorder:
                 latest[of_shard] = number, entry
         if unknown := by_kind.keys() - ENTRY_KINDS:
             raise Unrecordable(f"no such kind of entry: {', '.join(sorted(unknown))}")
-        batches = [_jsonb(by_kind[kind]) if kind in by_kind else None for kind in ENTRY_KINDS]
+        batches = [_jsonb([row(e) for e in by_kind[kind]]) if kind in by_kind else None for kind in ENTRY_KINDS]
         try:
             self._postgres.rows(_RECORD, [*batches, _jsonb([entry for _, entry in latest.values()])])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Unrecordable(str(error)) from error
 
 
-def _jsonb(entries: Sequence[Entry]) -> Jsonb:
-    return Jsonb(entries, dumps=orjson.dumps)
+def row(entry: Entry) -> Sequence[object]:
+    """An entry by position, as sql/functions/entries_of.sql reads it. What it lacks is null: Postgres' to refuse."""
+    try:
+        told = _told(entry)
+    except KeyError:
+        told = tuple(entry.get(name) for name in _FIELDS)
+    return (*told, *map(entry.get, _OF_SOME)) if "verb_key" in entry else told
+
+
+def _jsonb(of: Sequence[object]) -> Jsonb:
+    return Jsonb(of, dumps=orjson.dumps)
 
 
 def _seq_of(entry: Entry) -> tuple[str, int]:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from app.domain.ids import shard_of_event
+from app.stores.recorder import row
 from tests.support.seats import HOLD_SECONDS, Sale
 
 OpenEvent = Callable[..., Sale]
@@ -71,6 +73,20 @@ def test_any_order_and_any_repetition_of_the_log_ends_in_the_same_tables(open_ev
         for entry in [*entries[::-1], *entries[::-1]]:
             sale.shop.recorder.record([entry])
     assert _state(sale) == once
+
+
+def test_entries_are_read_alike_by_name_and_by_position(sale: Sale) -> None:
+    booking_id = sale.reserve(idempotency_key="k").booking.booking_id
+    sale.shop.extend("ann", booking_id, "later")
+    sale.shop.release("ann", booking_id)
+    entries = _entries(sale)
+    ((by_name, by_position),) = sale.rows(
+        "SELECT array_to_json(booking.entries_of(%s)), array_to_json(booking.entries_of(%s))",
+        Jsonb(entries),
+        Jsonb([row(entry) for entry in entries]),
+    )
+    assert by_position == by_name
+    assert {entry["verb_key"] for entry in by_position} == {None, "later"}
 
 
 def _delete(sale: Sale, table: str) -> None:
