@@ -151,10 +151,10 @@ class Workers:
         logging.getLogger("gunicorn.http.wsgi").setLevel(logging.ERROR)
         self.stock = worker(Stock, application or self.application, cfg)
         self.ours = worker(Ours, application or self.application, cfg)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", 0))
 
     def close(self) -> None:
-        self._listener.close()
+        self.listener.close()
 
     def compare(self, name: str, parts: list[bytes]) -> Outcome:
         """Sends `parts` to both, one after the other; fails when anything differs."""
@@ -167,27 +167,27 @@ class Workers:
 
     def converse(self, server: Any, parts: list[bytes]) -> Outcome:
         self.application.seen = []
-        with _connection() as (client, served):
-            greenlet = gevent.spawn(server.handle, self._listener, served, PEER)
+        with connection() as (client, served):
+            greenlet = gevent.spawn(server.handle, self.listener, served, PEER)
             fd = served.fileno()
             answers = b""
             for part in parts:
                 with suppress(BrokenPipeError, ConnectionResetError):
                     client.sendall(part)
                 _until_calm(greenlet, fd)
-                answers += _received(client)
+                answers += received(client)
             closed = greenlet.dead
             with suppress(OSError):
                 client.shutdown(socket.SHUT_WR)
             _until_calm(greenlet, fd, turns=4)  # an end shows in no count of unread bytes
-            last = _received(client)
+            last = received(client)
             ended = greenlet.dead
             greenlet.kill()
         return Outcome(_DATE.sub(b"\r\n", answers), closed, _DATE.sub(b"\r\n", last), ended, self.application.seen)
 
 
 @contextmanager
-def _connection() -> Iterator[tuple[socket.socket, Any]]:
+def connection() -> Iterator[tuple[socket.socket, Any]]:
     left, right = socket.socketpair()
     served = gevent_socket.socket(left.family, left.type, left.proto, fileno=left.detach())
     right.settimeout(5)
@@ -218,7 +218,7 @@ def _unread(fd: int) -> int:
     return count[0]
 
 
-def _received(client: socket.socket) -> bytes:
+def received(client: socket.socket) -> bytes:
     data = b""
     client.setblocking(False)
     try:
