@@ -64,13 +64,15 @@ def _naive(system: System, event: str) -> Subject:
 
 
 def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Subject]:
-    """The ceiling of each worker class: the least of WSGI applications on the same configuration."""
+    """The ceiling of each worker class: the least of WSGI applications on the same configuration, asked with an empty
+    request, and with that of a reserve."""
     found = []
     for name, changed in variants.items():
         if changed.keys() - {"HTTP_WORKER"}:
             continue
         web = system.web(f"hello {name}", changed, ["-c", "gunicorn.conf.py", "bench.hello:app"])
-        found.append(Subject(f"WSGI hello ({name})", web.base_url, reserving("hello"), system.roots(web), expects=200))
+        for how, request in (("an empty request", requests.of("GET", "/", {})), ("a reserve's", reserving("hello"))):
+            found.append(Subject(f"WSGI hello, {how} ({name})", web.base_url, request, system.roots(web), expects=200))
     return found
 
 
