@@ -89,8 +89,9 @@ if not head[3] or not head[4] then
 end
 -- In the order of lua/include/zone.lua and counts.lua.
 local _, capacity, confirmed, price, currency, digits, opens, closes, hold_ms, hold_max_ms, per_user, per_reservation =
-  unpack(cmsgpack.unpack(head[3]))
-local held, due, ceiling, ceiling_number, put, low = unpack(cmsgpack.unpack(head[4]))
+  cmsgpack.unpack(head[3])
+local held, due, ceiling, ceiling_number, put, low, seventh = cmsgpack.unpack(head[4])
+assert(low and not seventh and per_reservation, "the facts or the counts of a zone are cut off, or something else")
 local RECLAIM_LIMIT = 100 -- bounds the work of one call; the next call goes on
 
 if ceiling_number > 0 then
@@ -164,7 +165,7 @@ if put % BUCKET == 0 or deadline < low then
   low = deadline
   call("ZADD", deadlines_key(name), "LT", deadline, bucket)
 end
-local of_zone = cmsgpack.pack({ held + quantity, due, ceiling, ceiling_number, put + 1, low })
+local of_zone = cmsgpack.pack(held + quantity, due, ceiling, ceiling_number, put + 1, low)
 -- The user's first: Redis makes a value in what the argument of an earlier call had at the same place, if that was larger.
 call("MSET", mine, of_user, reservation_key(booking), packed, counts, of_zone)
 call("ZADD", bucket_key(name, bucket), deadline, booking .. seats)

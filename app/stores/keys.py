@@ -6,7 +6,7 @@ Every key of a shard carries the hash tag `{NN}`, so that Redis Cluster keeps a 
 from functools import cache
 from typing import Final
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """Raised when `lua/` begins to keep something in another form: what has the older form is then closed, and rebuilt."""
 
 

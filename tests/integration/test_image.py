@@ -34,6 +34,9 @@ elseif kind == "zset" then
 end
 local packed = redis.call("GET", key)
 local at, array = cmsgpack.unpack_one(packed)
+if type(array) ~= "table" then
+  return cjson.encode({ cmsgpack.unpack(packed) })
+end
 for entry = at > 0 and at or #packed, #packed - 1, 24 do
   array[#array + 1] = string.sub(packed, entry + 1, entry + 24) -- of a user
 end

@@ -14,18 +14,22 @@ _FIELDS: Final = {
 _EDIT: Final = """
 local packed = redis.call("GET", KEYS[1])
 local at, array = cmsgpack.unpack_one(packed)
+if type(array) ~= "table" then
+  at, array = -2, { cmsgpack.unpack(packed) }
+end
 for i = 1, #ARGV, 2 do
   local field, value = tonumber(ARGV[i]), ARGV[i + 1]
   local plus = string.match(value, "^[+-]%d+$")
   array[field] = plus and array[field] + tonumber(plus) or tonumber(value) or value
 end
-redis.call("SET", KEYS[1], cmsgpack.pack(array) .. (at > 0 and string.sub(packed, at + 1) or ""))
+local edited = at == -2 and cmsgpack.pack(unpack(array)) or cmsgpack.pack(array)
+redis.call("SET", KEYS[1], edited .. (at > 0 and string.sub(packed, at + 1) or ""))
 return 1
 """
 
 
 def by_hand(run: Callable[..., Any], verb: str, key: str | bytes, *rest: Any) -> Any:
-    """A command of Redis; or EDIT, which writes a dict of fields into a packed array: "+1" and "-1" are added."""
+    """A command of Redis; or EDIT, which writes a dict of fields into what is packed: "+1" and "-1" are added."""
     if verb != "EDIT":
         return run(verb, key, *rest)
     (changes,) = rest
