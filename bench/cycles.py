@@ -71,7 +71,7 @@ def _held(system: System, event: str) -> int:
 
 
 def _of_redis(system: System) -> int:
-    server: Any = system.redis
+    server: Any = system.raw  # names of keys are no texts
     cursor = "0"
     while True:
         interruption.sleep(0)
