@@ -59,7 +59,7 @@ def run(system: System, plan: Plan, cycles: int, say: Callable[[str], None]) -> 
 
 
 def _at_rest(system: System, roots: cpu.Roots) -> dict[str, int]:
-    """The least of some looks: a vacuum that is under way, and tables of Redis that are not shrunk yet, are no growth."""
+    """The least of some looks: a vacuum under way is no growth, nor are tables of Redis that are yet to shrink."""
     _forget_what_has_ended(system)
     looks = []
     for _ in range(_LOOKS):
