@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TextIO
+from typing import Any, AnyStr, Final, TextIO
 
 import structlog
 from structlog.types import EventDict, Processor
@@ -13,7 +13,6 @@ from app.as_json import as_json
 from app.domain.times import now_to_text
 
 _SHORTEST_SECRET: Final = 6  # characters; taking out shorter ones would garble the log and protect nothing
-_SECRET: Final = b"[secret]"
 _SHARED: Final[list[Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -30,10 +29,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         self.secrets = sorted(known | {json.dumps(secret)[1:-1] for secret in known}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        for secret in self.secrets:
-            line = line.replace(secret, _SECRET.decode())
-        return line
+        return _without(self.secrets, super().format(record), "[secret]")
 
 
 class _JsonLines(logging.StreamHandler[TextIO]):
@@ -47,12 +43,15 @@ class _JsonLines(logging.StreamHandler[TextIO]):
 
     def write(self, event: dict[str, Any]) -> None:
         """One write, which no other can divide: no lock."""
-        line, stream = as_json(event), self.stream.buffer
-        for secret in self._secrets:
-            if secret in line:
-                line = line.replace(secret, _SECRET)
-        stream.write(line + b"\n")
+        stream = self.stream.buffer
+        stream.write(_without(self._secrets, as_json(event), b"[secret]") + b"\n")
         stream.flush()
+
+
+def _without(secrets: Iterable[AnyStr], line: AnyStr, instead: AnyStr) -> AnyStr:
+    for secret in secrets:
+        line = line.replace(secret, instead)
+    return line
 
 
 def _text(event: Any, default: Callable[[Any], Any] | None = None) -> str:

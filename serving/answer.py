@@ -126,9 +126,4 @@ class Answer(Response):  # type: ignore[misc]
     def _send(self, data: bytes) -> None:
         """Waits for a slow reader, for as long as the socket's timeout says. Raises OSError, TimeoutError."""
         self.headers_sent = True
-        try:
-            sent = self.sock._sock.send(data)  # the socket under gevent's, which never waits
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            self.sock.sendall(memoryview(data)[sent:])
+        self.sock.sendall(data)

@@ -47,9 +47,9 @@ def reader(schema: Schema) -> Callable[[bytes], Any]:
     def read(raw: bytes) -> Any:
         return load(value_of(raw))
 
-    remembered = lru_cache(_REMEMBERED)(read)
     if not isinstance(schema, Plain):
         return read
+    remembered = lru_cache(_REMEMBERED)(read)
     return lambda raw: remembered(raw) if len(raw) <= _REMEMBERED_BYTES else read(raw)
 
 

@@ -47,7 +47,6 @@ _breaker_open = Gauge(
     ["server"],
     multiprocess_mode="livesum",
 )
-os.register_at_fork(after_in_child=shed._value.get)  # one that finds its process forked has all made anew
 _breaker_changes = Counter("holdfast_breaker_changes_total", "Breakers opened and closed", ["server", "to"])
 
 # `mostrecent`: of all processes the one that was at it last.
@@ -58,6 +57,8 @@ _rebuild_rows = Gauge(
     multiprocess_mode="mostrecent",
 )
 _scripts_failed = Counter("holdfast_scripts_failed_total", "Scripts that stopped in the middle of it", ["script"])
+
+os.register_at_fork(after_in_child=shed._value.get)  # one that finds its process forked has all made anew
 
 
 def observe(route: str, method: str, status: int, seconds: float, code: str = "") -> None:

@@ -23,6 +23,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
 
+from serving.connection import Connection
 from serving.draining import DrainingWorker
 from serving.plain import PlainRequest
 from serving.worker import PlainWorker
@@ -59,9 +60,9 @@ class Ours(PlainWorker):
     answered = 0
     """Requests that took the shorter way."""
 
-    def _answer(self, request: PlainRequest, client: Any) -> bool:
+    def _answer(self, request: PlainRequest, connection: Connection) -> bool:
         self.answered += 1
-        return super()._answer(request, client)
+        return super()._answer(request, connection)
 
 
 def worker(kind: type[DrainingWorker], application: Wsgi, cfg: Config) -> Any:
