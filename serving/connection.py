@@ -161,6 +161,7 @@ class Connection:
         request.environ["wsgi.input"] = request.body = body = Body(LengthReader(source, length))
         if not answer(request, self) or body.failed:  # failed: nobody knows where the next request begins
             return None
+        self._send_rest()  # nobody looks after it while the rest of the body is waited for
         with time_limit():
             while body.read(1024):
                 pass

@@ -7,7 +7,7 @@ from typing import Any, Final
 import gevent
 import pytest
 
-from tests.support.odd_requests import get
+from tests.support.odd_requests import get, post
 from tests.support.two_workers import PEER, Workers, connection, received
 
 BODY: Final = 8_000
@@ -77,4 +77,19 @@ def test_a_slow_reader_gets_all_in_order_and_holds_one_answer_at_most(
             answers += received(client)
             gevent.idle()
         assert numbers(answers) == list(range(1, asked + 1))
+        serving.kill()
+
+
+def test_a_slow_reader_has_its_answer_before_the_rest_of_its_body_is_waited_for(
+    workers: Workers, application: Numbered
+) -> None:
+    with connection() as (client, served):
+        served.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel admits
+        serving = gevent.spawn(workers.ours.handle, workers.listener, served, PEER)
+        client.sendall(post(b"Content-Length: 10\r\n", b"half"))
+        answers = b""
+        for _ in range(50):
+            gevent.idle()
+            answers += received(client)
+        assert numbers(answers) == [1]
         serving.kill()
