@@ -168,15 +168,15 @@ def _layers(rounds: int, token: str) -> list[Layer]:
     app = _application("on")
     held = app.extensions["holdfast"].reserve("ann", SimpleNamespace(event_id="demo"))
     answer = present.reserved(held)
-    environ, body = _environ("reserve", token), {"event_id": "demo", "zone_id": "A", "quantity": 2}
-    identity, load = app.extensions["holdfast.identity"], loading.loader(schemas.Reserve())
+    environ, identity = _environ("reserve", token), app.extensions["holdfast.identity"]
+    read, load = loading.reader(schemas.Reserve()), loading.loader(schemas.Reserve())
     asked = Asked(app, environ, "5f2b9c1e7a3d4088")
     asked.answered = answer
     CURRENT.set(asked)
 
-    def read() -> None:
+    def body() -> bytes:
         environ["wsgi.input"] = io.BytesIO(_ORDER)
-        strict_json.value_of(strict_json.text_of(asked))
+        return strict_json.text_of(asked)
 
     def in_flight() -> None:
         metrics.in_flight.inc()
@@ -198,8 +198,8 @@ def _layers(rounds: int, token: str) -> list[Layer]:
 
     parts: dict[str, Callable[[], Any]] = {
         "who asks (a token seen before)": lambda: identity.user(environ),
-        "the body, read as JSON": read,
-        "the order, of its fields": lambda: load(body),
+        "the order, of a body seen before": lambda: read(body()),
+        "the order, of a body that is new": lambda: load(strict_json.value_of(body())),
         "the answer, of the reservation": lambda: present.reserved(held),
         "the answer, as bytes and headers": answer.rendered,
         "the line of log": line,
