@@ -38,10 +38,10 @@ def idle(roots: Roots, seconds: float = 2.0) -> dict[str, float]:
     return {role: spent * 1e3 / seconds for role, spent in since(before, used(roots)).items()}
 
 
-def own_memory(roots: Roots) -> dict[str, int]:
-    """Role -> memory that is its processes' own, bytes: what they share with others counts in part, files and shared
+def own_memory(roots: Roots) -> dict[str, dict[int, int]]:
+    """Role -> process -> memory of its own, bytes: what they share with others counts in part, files and shared
     buffers not at all."""
-    return {role: sum(_own(pid) for root in pids for pid in _tree(root)) for role, pids in roots.items()}
+    return {role: {pid: _own(pid) for root in pids for pid in _tree(root)} for role, pids in roots.items()}
 
 
 def _of_tree(root: int) -> float:

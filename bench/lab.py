@@ -8,6 +8,7 @@ at a time, which is what a call costs at worst; `pipelined` asks as the web proc
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -28,6 +29,7 @@ EVENT: Final = "event-of-the-lab"
 PRICE: Final = 15_000
 _PER_FLUSH: Final = 32
 _EPOCH: Final = 1
+_PATIENCE_S: Final = 120.0
 _pack: Final[Callable[[tuple[str | bytes, ...]], bytes]] = cast(Any, hiredis.pack_command)  # typed for one word only
 
 
@@ -35,7 +37,7 @@ class Lab:
     """Use it as a context manager. `shard` is that of `EVENT`, open at epoch 1."""
 
     def __init__(self, directory: Path) -> None:
-        self._server = Redis(directory)
+        self._server = Redis(directory, {"enable-debug-command": "local"})
         self.shard = ids.shard_of_event(EVENT, 16)
         self.key = f"{{{self.shard:02}}}:epoch"
 
@@ -115,6 +117,22 @@ class Lab:
     def trim(self) -> None:
         """The outbox as the relay leaves it."""
         self.redis.xtrim(f"{{{self.shard:02}}}:outbox", maxlen=0, approximate=False)
+
+    def settle(self) -> None:
+        """Until Redis neither writes its file anew nor moves its keys to a table twice as large: for a while either
+        makes every call dearer, and only now and then. Raises `RuntimeError` when it does not end."""
+        deadline = time.monotonic() + _PATIENCE_S
+        self.redis.config_set("hz", 500)  # it moves for a millisecond each time
+        while self._is_busy():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the lab's Redis does not come to rest")
+            interruption.sleep(0.2)
+        self.redis.config_set("hz", 10)
+
+    def _is_busy(self) -> bool:
+        file = self.redis.info("persistence")
+        rewriting = file["aof_rewrite_in_progress"] or file["aof_rewrite_scheduled"]
+        return bool(rewriting) or "rehashing target" in self.redis.execute_command("DEBUG", "HTSTATS", 0)
 
     def memory(self) -> int:
         """Bytes in use, with nothing waiting in the outbox."""

@@ -133,15 +133,28 @@ def collector_table(pause: Pause) -> str:
 
 
 def cycles_table(held: Sequence[Held]) -> str:
-    head = ["", "MiB after the first tenth", f"MiB after {held[0].cycles:,} cycles", "growth"]
-    body = [[h.role, f"{h.first / 2**20:.1f}", f"{h.last / 2**20:.1f}", f"{h.growth:+.1%}"] for h in held]
+    head = ["", "MiB after the first tenth", f"MiB after {held[0].cycles:,} cycles", "growth", "processes come since"]
+    body = [
+        [h.role, f"{h.first / 2**20:.1f}", f"{h.last / 2**20:.1f}", f"{h.growth:+.1%}", _come(h.come)] for h in held
+    ]
     return table(head, body)
 
 
+def _come(sizes: Sequence[int]) -> str:
+    return f"{len(sizes)}, of {sum(sizes) / 2**20:.1f} MiB" if sizes else ""
+
+
 def growth_table(grown: Sequence[Grown]) -> str:
-    head = ["zones", "live reservations", "Redis CPU µs/reserve", "empty script µs", "bytes a reservation"]
+    head = ["zones", "live reservations", "Redis CPU µs/reserve", "mean up to there", "empty script µs", "bytes each"]
     body = [
-        [f"{g.zones:,}", f"{g.live:,}", f"{g.reserve_us:.1f}", f"{g.empty_us:.1f}", f"{g.bytes_each:.0f}"]
+        [
+            f"{g.zones:,}",
+            f"{g.live:,}",
+            f"{g.reserve_us:.1f}",
+            f"{g.mean_us:.1f}",
+            f"{g.empty_us:.1f}",
+            f"{g.bytes_each:.0f}",
+        ]
         for g in grown
     ]
     return table(head, body)
