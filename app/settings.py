@@ -98,6 +98,9 @@ class Settings:
     photograph_seconds: int = _integer(60, 1, 86_400)
     """Between two photographs of all zones in both stores (booking.redis_snapshots)."""
 
+    worker_nice: int = _integer(10, 0, 19)
+    """How far the worker stands back for others on its machine: what it does may wait some milliseconds, buyers may
+    not. However busy they keep all cores, it still gets a tenth of one. 0: not at all."""
     worker_metrics_bind: str | None = _text(
         Regexp(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z", error="must be host:port")
     )

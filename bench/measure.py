@@ -32,7 +32,7 @@ WHOLE = {"rounds": 5, "seconds": 8.0, "open_seconds": 8.0, "connections": 64}
 class Subject:
     """One row of a table. `expects`: the status of its answers, 2xx or a refusal. `settle`: after a run, until all its
     work is done (it counts). `renew`: what to send, where each request of a run uses something up: given how many there
-    will be at most."""
+    will be at most. `connections` of the closed loop, where they are others than the plan's."""
 
     name: str
     url: str
@@ -41,6 +41,7 @@ class Subject:
     expects: int = 201
     settle: Callable[[], None] = lambda: None
     renew: Callable[[int], Request] | None = None
+    connections: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float)
     interruption.sleep(0)  # Ctrl-C ends it here
     request = subject.renew(int(most_per_second * seconds * 1.5)) if subject.renew else subject.request
     before, busy = cpu.used(subject.roots), cpu.of_the_machine()
-    ran = wrk.run(subject.url, request, plan.directory / "wrk", seconds, plan.connections)
+    connections = subject.connections or plan.connections
+    ran = wrk.run(subject.url, request, plan.directory / "wrk", seconds, connections)
     busy = cpu.of_the_machine() - busy
     subject.settle()
     spent = cpu.since(before, cpu.used(subject.roots))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import jwt
@@ -13,14 +14,16 @@ from bench.requests import N, Request
 from bench.system import System
 
 PATH: Final = "/api/v1/bookings/reserve"
+_TWO: Final = "Holdfast, two web processes"
 VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "Holdfast": {},
     "Holdfast, stock worker": {"HTTP_WORKER": "stock"},
     "Holdfast, stock worker, by Flask": {"HTTP_WORKER": "stock", "HOT_ROUTES": "off"},
-    "Holdfast, two web processes": {"WEB_CONCURRENCY": "2"},
+    _TWO: {"WEB_CONCURRENCY": "2"},
 }
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
 _SHARES: Final = (0.5, 0.8)
+_CROWD: Final = 512
 _NAIVE: Final = "naive variant"
 ROLES: Final = ("redis", "postgres", "worker", "broker")
 
@@ -76,6 +79,12 @@ def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Sub
     return found
 
 
+def _crowd(measured: Sequence[Subject]) -> list[Subject]:
+    """Two processes once more, with so many connections that neither ever waits for the driver: are the cores full?"""
+    name = f"{_TWO}, {_CROWD} connections"
+    return [replace(subject, name=name, connections=_CROWD) for subject in measured if subject.name == _TWO]
+
+
 def run(
     system: System,
     plan: Plan,
@@ -86,7 +95,7 @@ def run(
     """Closed loop for all in turns, then the open loop for those that reserve."""
     measured = subjects(system, variants, peers)
     say("reserve, closed loop")
-    rows = in_turns([*measured, *hello(system, variants)], plan)
+    rows = in_turns([*measured, *_crowd(measured), *hello(system, variants)], plan)
     say("reserve, open loop")
     at_fixed_rates([subject for subject in measured if subject.name != _NAIVE], rows, plan, _SHARES)
     return rows

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     except BadSetting as bad:
         print(bad, file=sys.stderr)
         return 1
+    os.nice(max(0, settings.worker_nice - os.nice(0)))  # before there is any other thread: each has its own
     stop = _stop_on_signal()
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
     wiring = build_worker(settings, (metrics.observe_breaker, metrics.observe_rebuild, metrics.observe_script_failed))

@@ -1,6 +1,7 @@
 """`python -m worker` as it is run: as a process that is started, told to stop, and killed."""
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_a_killed_worker_is_succeeded_by_the_next_and_nothing_is_lost(sale: Sale
     start()
     # The group waits for the session of the dead before its partitions go to the living.
     wait_until(lambda: recorded(sale) == 6, 30)
+
+
+@pytest.mark.parametrize("wanted", [10, 0])
+def test_it_stands_back_for_others_on_its_machine_with_all_its_threads(sale: Sale, start: Start, wanted: int) -> None:
+    worker = start(WORKER_NICE=str(wanted))
+    wait_until(lambda: says(worker, "worker runs"))
+    assert worker.pid is not None
+    ours = os.getpriority(os.PRIO_PROCESS, 0)  # it never puts itself before whoever starts it
+    threads = [thread.id for thread in psutil.Process(worker.pid).threads()]
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {max(ours, wanted)}
 
 
 def test_only_the_loops_that_are_named_run(sale: Sale, start: Start) -> None:
