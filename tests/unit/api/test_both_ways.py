@@ -1,5 +1,6 @@
 """A request is answered, logged and measured alike whether Flask leads it to its view or the shorter way (`hot`)."""
 
+import gc
 import io
 import json
 import logging
@@ -21,7 +22,7 @@ from app.domain.model import Held
 from app.factory import create_app
 from app.settings import Settings
 from tests.support.controls import goes_red
-from tests.unit.api.canned import AT_MS, BOOKING, BOOKING_PATH, ENVIRONMENT, SECRET, Services
+from tests.unit.api.canned import AT_MS, BOOKING, BOOKING_PATH, ENVIRONMENT, SECRET, Services, Verb
 
 HOUR = int(time.time()) + 3600
 TOKEN = jwt.encode({"sub": "ann", "exp": HOUR}, SECRET)
@@ -311,6 +312,39 @@ def dispatched(way: Way, asking: Asking) -> int:
 @pytest.mark.parametrize("asking", PLAIN, ids=str)
 def test_a_plain_request_does_not_pass_through_flask_unless_told_so(ways: tuple[Way, Way], asking: Asking) -> None:
     assert [dispatched(way, asking) for way in ways] == [0, 1]
+
+
+HOT = [
+    Asking(body=json.dumps(ORDER).encode()),
+    Asking("POST", f"{BOOKING_PATH}/confirm"),
+    Asking("DELETE", BOOKING_PATH),
+    Asking("GET", BOOKING_PATH),
+]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["answered", "refused"])
+@pytest.mark.parametrize("asking", HOT, ids=str)
+def test_what_is_answered_past_flask_leaves_the_garbage_collector_nothing(
+    ways: tuple[Way, Way], services: Services, monkeypatch: pytest.MonkeyPatch, asking: Asking, refused: bool
+) -> None:
+    """In an on-sale most answers are refusals, and a refusal's traceback leads to all that it came through."""
+
+    def refuse(*_: object) -> None:
+        raise refusal("INSUFFICIENT_SEATS", available=0)
+
+    held = Held(BOOKING, False, 599_999)
+    for name in ("reserve", "confirm", "release", "get"):
+        answering = Verb(held if name == "reserve" else BOOKING)
+        monkeypatch.setattr(services, name, refuse if refused else answering)
+    environ, again = asking.environ(), asking.environ()
+    b"".join(ways[0].app(environ, lambda *_: None))  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        b"".join(ways[0].app(again, lambda *_: None))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("asking", UNUSUAL, ids=str)
