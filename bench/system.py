@@ -31,6 +31,8 @@ SETTINGS: Final = {
 }
 """As in production, the line of log for each request included. A gateway has verified the caller."""
 _DRAIN_S: Final = 120.0
+_HOLD_S: Final = 7_200
+"""Unless said otherwise nothing expires while something else is measured: expiry has rows of its own."""
 _POLL_S: Final = 0.05
 
 
@@ -154,7 +156,7 @@ class System:
 
     def open_event(self, event: str, zones: Sequence[str] = ("A",), capacity: int = 2**31 - 1, **terms: Any) -> str:
         """Puts a fresh event on sale. Raises `RuntimeError` when that is refused."""
-        fields = {"name": event, "max_per_user": 10, **terms}
+        fields = {"name": event, "max_per_user": 10, "hold_seconds": _HOLD_S, **terms}
         calls = [(f"/admin/events/{event}", fields)]
         zone = {"capacity": capacity, "price_minor": 15_000, "currency": "THB"}
         calls += [(f"/admin/events/{event}/zones/{name}", zone) for name in zones]
