@@ -66,7 +66,7 @@ def run(system: System, plan: Plan, say: Callable[[str], None]) -> list[Carried]
     count = 100_000 if plan.rounds >= 5 else 20_000
     say(f"expiry, relay, consumer and rebuild of {count:,}")
     events = [
-        system.open_event(f"line-{number}-{time.time_ns()}", [f"z{zone}" for zone in range(_ZONES)])
+        system.open_event(f"line-{number}-{time.time_ns()}", [f"z{zone}" for zone in range(_ZONES)], hold_seconds=600)
         for number in range(_EVENTS)
     ]
     system.drain()
