@@ -24,7 +24,7 @@ from serving.answer import Answer
 from serving.connection import Connection, Limits, Rewound
 from serving.draining import DrainingWorker, Waiting
 from serving.plain import PlainRequest
-from serving.turn import Turn
+from serving.turn import ENVIRON_KEY, Turn
 
 _SWEEP_S: Final = 1.0
 """Between two looks for connections that have been silent for too long: by as much at most they are closed late."""
@@ -74,7 +74,7 @@ class PlainWorker(DrainingWorker):
 
     @cached_property
     def _turn(self) -> Turn:
-        return Turn(gevent.get_hub().loop)
+        return Turn(gevent.get_hub())
 
     @cached_property
     def _limits(self) -> Limits:
@@ -117,6 +117,7 @@ class PlainWorker(DrainingWorker):
             "wsgi.errors": _Errors(self.cfg),
             "wsgi.multithread": True,
             "gunicorn.socket": client,
+            ENVIRON_KEY: self._turn.at_its_end,
             "SERVER_PROTOCOL": "HTTP/1.1",
             "SERVER_NAME": name,
             "SERVER_PORT": str(port),

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flask import Flask, Response, request
 
@@ -17,7 +17,23 @@ from app.observability import Events
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _RESERVE: Final = "/bookings/reserve"
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+_AT_TURNS_END: Final = "serving.at_turns_end"
+"""Where the server offers it: what it is given it calls before it sends the answers of this turn of its loop. So who
+has an answer finds it counted and logged, and yet all of a turn are told in a row."""
 log: Final = Events("holdfast.access")
+
+
+class _Ended(NamedTuple):
+    now: Asked
+    route: str
+    method: str
+    status: int
+    booking_id: str
+    seconds: float
+
+
+_untold: Final[list[_Ended]] = []
+"""Of greenlets of one thread: only their server has turns."""
 
 
 class Asking:
@@ -66,23 +82,51 @@ def end(response: Response) -> Response:
 
 
 def ended(now: Asked, route: str, method: str, status: int, booking_id: str) -> None:
-    """Measures and logs the request. `booking_id` is that of the path, as it came."""
-    seconds = time.perf_counter() - now.began_at
-    code = now.refused.kind.code if now.refused else ""
-    is_reserve = method == "POST" and route.endswith(_RESERVE)
-    metrics.observe(route, method, status, seconds, (code or _kind_of_success(now)) if is_reserve else "")
+    """Has the request measured and logged. `booking_id` is that of the path, as it came."""
+    done = _Ended(now, route, method, status, booking_id, time.perf_counter() - now.began_at)
+    at_turns_end = now.environ.get(_AT_TURNS_END)
+    if at_turns_end is None:
+        _measure(done)
+        _log(done)
+        return
+    if not _untold:
+        at_turns_end(_tell_all)
+    _untold.append(done)
+
+
+def _tell_all() -> None:
+    told = _untold.copy()
+    _untold.clear()
+    for done in told:
+        _measure(done)
+    for done in told:
+        _log(done)
+
+
+def _measure(done: _Ended) -> None:
+    outcome = ""
+    if done.method == "POST" and done.route.endswith(_RESERVE):
+        outcome = _code(done) or _kind_of_success(done.now)
+    metrics.observe(done.route, done.method, done.status, done.seconds, outcome)
+
+
+def _log(done: _Ended) -> None:
     known = {
-        "request_id": now.request_id,
-        "method": method,
-        "route": route,
-        "status": status,
-        "ms": round(seconds * 1000, 2),
+        "request_id": done.now.request_id,
+        "method": done.method,
+        "route": done.route,
+        "status": done.status,
+        "ms": round(done.seconds * 1000, 2),
     }
-    if code:
+    if code := _code(done):
         known["code"] = code
-    if of := _booking_id(now, booking_id):
+    if of := _booking_id(done.now, done.booking_id):
         known["booking_id"] = of
-    log.tell(logging.WARNING if status >= 500 else logging.INFO, "request", known)
+    log.tell(logging.WARNING if done.status >= 500 else logging.INFO, "request", known)
+
+
+def _code(done: _Ended) -> str:
+    return done.now.refused.kind.code if done.now.refused else ""
 
 
 def _kind_of_success(now: Asked) -> str:

@@ -93,3 +93,27 @@ def test_a_slow_reader_has_its_answer_before_the_rest_of_its_body_is_waited_for(
             answers += received(client)
         assert numbers(answers) == [1]
         serving.kill()
+
+
+def test_what_an_application_gives_to_the_turns_end_is_called_before_its_answer_is_sent(workers: Workers) -> None:
+    """And if it fails, the answers of that turn are sent all the same."""
+    seen: list[bytes] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def last() -> None:
+            seen.append(received(client))
+            raise RuntimeError("not the fault of any answer")
+
+        environ["serving.at_turns_end"](last)
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
+        return [b"done"]
+
+    workers.ours.wsgi = application
+    with connection() as (client, served):
+        serving = gevent.spawn(workers.ours.handle, workers.listener, served, PEER)
+        client.sendall(get())
+        for _ in range(5):
+            gevent.idle()
+        assert seen == [b""]
+        assert received(client).endswith(b"done")
+        serving.kill()

@@ -3,10 +3,13 @@
 import io
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import REGISTRY
+from werkzeug.test import EnvironBuilder
 
 from app.domain.errors import refusal
 from app.domain.model import Held
@@ -58,6 +61,39 @@ def test_a_sane_request_id_is_kept_and_any_other_replaced(
         minted = client.get("/livez", headers={"X-Request-ID": wild}).headers["X-Request-ID"]
         assert minted != wild
         assert len(minted) == 16
+
+
+@pytest.mark.parametrize("path", [BOOKING_PATH, f"{BOOKING_PATH}/history"], ids=["past Flask", "by Flask"])
+def test_where_the_server_offers_it_all_requests_of_a_turn_are_told_at_its_end(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    of_this_turn: list[Callable[[], None]] = []
+    ids = [f"request-{number}" for number in range(3)]
+    for turn in range(2):
+        caplog.clear()
+        before = measured()
+        for request_id in ids:
+            environ = {
+                **EnvironBuilder(path, headers={"X-User-ID": "ann", "X-Request-ID": request_id}).get_environ(),
+                "serving.at_turns_end": of_this_turn.append,
+            }
+            b"".join(client.application(environ, lambda *_: None))
+        assert not told(caplog)
+        assert measured() == before
+        assert len(of_this_turn) == turn + 1, "it is told once a turn"
+        of_this_turn[turn]()
+        assert told(caplog) == ids
+        assert measured() == before + 3
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The ids of the requests of which there is a line."""
+    return [r.msg["request_id"] for r in caplog.records if r.name == "holdfast.access" and isinstance(r.msg, dict)]
+
+
+def measured() -> float:
+    (family,) = REGISTRY.restricted_registry(["holdfast_requests_total"]).collect()
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 def test_neither_token_nor_query_nor_body_is_logged(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
