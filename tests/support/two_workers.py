@@ -26,6 +26,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from serving.connection import Connection
 from serving.draining import DrainingWorker
 from serving.plain import PlainRequest
+from serving.turn import ENVIRON_KEY
 from serving.worker import PlainWorker
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ class Application:
     seen: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        noted = {name: _comparable(value) for name, value in environ.items()}
+        noted = {name: _comparable(value) for name, value in environ.items() if name != ENVIRON_KEY}  # ours alone
         self.seen.append(noted)
         path = environ["PATH_INFO"]
         if path != "/unread":
