@@ -126,7 +126,8 @@ def test_the_whole_log_once_more_brings_no_purged_event_back(shop: Wiring, start
     shop.epochs.refresh()
     _the_whole_log_once_more(neighbour, start, kafka)
     assert _statuses(sale) == []
-    assert not shop.dead_letters.latest(None, 10)
+    # The log has entries of other tests too, whose zones are in no database any more.
+    assert not [one for one in shop.dead_letters.latest(None, 1_000) if sale.event_id.encode() in one.payload]
     sale.refused("EVENT_NOT_FOUND", sale.reserve)
 
 

@@ -281,8 +281,9 @@ def test_control_facts_that_are_not_versioned_go_red(shop: Wiring, old: str, new
 
 
 def test_control_a_cut_that_fences_nothing_goes_red(shop: Wiring) -> None:
-    load = replace(_load(shop, LOAD_SECONDS), told=True)
     fence = ("reserve", "capacity = math.min(capacity, ceiling)", "")
     with altered_script(*fence), goes_red("seats are in use of|is refused: INSUFFICIENT_SEATS"):
-        load.run()
-        load.check()
+        for _ in range(3):  # it needs a reserve in the midst of a cut, and chance does not always bring one
+            load = replace(_load(shop, LOAD_SECONDS), told=True)
+            load.run()
+            load.check()

@@ -171,6 +171,7 @@ def test_five_hundred_pay_at_once_and_each_has_a_ticket_for_money_or_neither(hal
         answered = time.monotonic() - began
         killer.join()
         until(lambda: not states_left(sale), 120, "everything is decided")
+    until(lambda: not states_left(sale), 30, "and what the last of the gossip has led to")
     ended = time.monotonic() - began
     booked = dict(sale.rows("SELECT booking_id::text, status FROM booking.bookings WHERE event_id = %s", sale.event_id))
     undecided = [seconds for (seconds,) in sale.rows(UNDECIDED)]

@@ -88,11 +88,12 @@ def test_a_storm_of_faults_costs_no_seat_and_no_booking(system: System, second: 
     left = healed + HEALED_WITHIN_S - time.time()
     until(lambda: all(map(_answers, repeat(box), customers.capacities)), left, "every zone is open")
     for event_id in customers.capacities:
-        until(lambda e=event_id: box.seats(e)["held"] == 0, 2 * HOLD_SECONDS, "what nobody confirmed has expired")
+        until(lambda e=event_id: box.seats(e)["held"] == 0, 4 * HOLD_SECONDS, "what nobody confirmed has expired")
         customers.buy_out(event_id)
         seats = box.seats(event_id)
         assert (seats["confirmed"], seats["held"], seats["available"]) == (seats["capacity"], 0, 0), seats
     until(system.all_told, 30, "everything is told")
+    invariants.photographed_at_rest(system.shop)
     assert len(record.confirmed()) >= CONFIRMED_AT_LEAST, f"only {len(record.confirmed())} confirmed"
     invariants.each_of(
         lambda: promises.only_honest_statuses(record),

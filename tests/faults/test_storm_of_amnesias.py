@@ -106,6 +106,7 @@ def test_a_storm_of_amnesias_costs_no_seat_and_no_booking_and_no_money(system: S
         seats = box.seats(event_id)
         assert (seats["confirmed"], seats["held"], seats["available"]) == (seats["capacity"], 0, 0), seats
     until(system.all_told, 30, "everything is told")
+    invariants.photographed_at_rest(system.shop)
     _judge(system, provider, customers, losses, sales)
 
 

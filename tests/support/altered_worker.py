@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from app.stores import scripts
 from dev.worker import Worker
 from tests.support.controls import altered_script
 
@@ -15,7 +16,8 @@ class AlteredWorker(Worker):
         self, directory: Path, settings: Mapping[str, str], roles: Sequence[str], altered: tuple[str, str, str]
     ) -> None:
         super().__init__(directory, settings, roles)
-        self.altered = altered
+        name, old, _ = self.altered = altered
+        assert old in scripts.source(name), f"{name}.lua has no {old!r} any more"  # here, not where nobody looks
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.support.altered_worker", *self.altered, *self.roles]

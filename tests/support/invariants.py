@@ -35,6 +35,12 @@ def stores_agree(shop: Wiring, event_id: str | None = None) -> None:
         assert told == true, f"{name}: Redis tells {told}, it should {true} (capacity, confirmed, held, available)"
 
 
+def photographed_at_rest(shop: Wiring) -> None:
+    """What the question of drift compares. Under load two photographs in a row may show the same by chance."""
+    for _ in range(2):
+        shop.photograph()
+
+
 def questions_find_nothing(database: str, questions: Iterable[str] = QUESTIONS) -> None:
     """The questions of `sql/reconcile`, as an operator would ask them."""
     with psycopg.connect(database) as connection:
