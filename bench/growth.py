@@ -78,7 +78,7 @@ def _with(lab: Lab, plan: Plan, zones: int, levels: Sequence[int]) -> list[Grown
         held = lab.memory() - nothing
         pairs = []
         for _ in range(plan.rounds):
-            lab.settle()
+            lab.come_to_rest()
             pairs.append((reserve(_CALLS), lab.pipelined(buyers.calls(_CALLS, empty=True))))
             lab.trim()
         each = held / level if level else (lab.memory() - nothing) / live

@@ -118,7 +118,7 @@ class Lab:
         """The outbox as the relay leaves it."""
         self.redis.xtrim(f"{{{self.shard:02}}}:outbox", maxlen=0, approximate=False)
 
-    def settle(self) -> None:
+    def come_to_rest(self) -> None:
         """Until Redis neither writes its file anew nor moves its keys to a table twice as large: for a while either
         makes every call dearer, and only now and then. Raises `RuntimeError` when it does not end."""
         deadline = time.monotonic() + _PATIENCE_S

@@ -12,14 +12,15 @@ from flask import Flask
 
 if TYPE_CHECKING:
     from app.api.contract import Answer
-    from app.domain.errors import Refusal
+    from app.domain.errors import Kind
     from app.domain.limits import Allowance
 
 Environ = dict[str, Any]
 
 
 class Asked:
-    """`answered`, `refused` and `allowance` are None until there is one."""
+    """`answered`, `refused` and `allowance` are None until there is one. Not the refusal itself is kept: its traceback
+    leads back here, a circle that would cost a collection."""
 
     __slots__ = ("allowance", "answered", "app", "began_at", "environ", "refused", "request_id")
 
@@ -29,7 +30,7 @@ class Asked:
         self.request_id = request_id
         self.began_at = time.perf_counter()
         self.answered: Answer | None = None
-        self.refused: Refusal | None = None
+        self.refused: Kind | None = None
         self.allowance: Allowance | None = None
 
     @property

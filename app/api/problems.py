@@ -48,8 +48,7 @@ def answer_to(error: Exception, asked: Asked) -> Answer:
 
 
 def _rendered(refused: Refusal, asked: Asked, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
-    # For the log and the metrics of this request. The frames that it came through hold `asked`: that would be a circle.
-    asked.refused = refused.with_traceback(None)
+    asked.refused = refused.kind  # for the log and the metrics of this request
     status = refused.kind.status
     body = document(refused, asked.path, asked.request_id)
     return Answer(body, status, {**_headers(status, asked.app), **headers}, MIMETYPE)

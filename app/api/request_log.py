@@ -126,7 +126,7 @@ def _log(done: _Ended) -> None:
 
 
 def _code(done: _Ended) -> str:
-    return done.now.refused.kind.code if done.now.refused else ""
+    return done.now.refused.code if done.now.refused else ""
 
 
 def _kind_of_success(now: Asked) -> str:

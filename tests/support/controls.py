@@ -18,12 +18,17 @@ def goes_red(match: str) -> Iterator[None]:
     print(f"red, as it must be: {str(red.value).splitlines()[0]}")
 
 
+def altered_text(name: str, old: str, new: str) -> str:
+    """Of script `name`, which must still have `old`: else the control would show nothing."""
+    text = scripts.source(name)
+    assert old in text, f"{name}.lua has no {old!r} any more"
+    return text.replace(old, new)
+
+
 @contextmanager
 def altered_script(name: str, old: str, new: str) -> Iterator[None]:
     """Script `name` runs in this process with `old` replaced by `new`, as long as the block lasts."""
-    text = scripts.source(name)
-    assert old in text, f"{name}.lua has no {old!r} any more"
-    text = text.replace(old, new)
+    text = altered_text(name, old, new)
     other = scripts.Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
     others = lua.script  # which may be altered as well
     with pytest.MonkeyPatch.context() as patch:
