@@ -48,7 +48,7 @@ from app.stores.outboxes import LedgerOutbox, RedisOutbox
 from app.stores.payments import provider_of, verifiers_of
 from app.stores.payments.attempts import PostgresPayments
 from app.stores.postgres import Postgres
-from app.stores.rebuilding import PostgresRebuilding, RedisRebuilding
+from app.stores.rebuilding import Duty, PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
 
@@ -100,7 +100,8 @@ class Wiring:
         self.ledger = PostgresLedger(self.postgres, settings.shards)
         self.epochs = Epochs(self.ledger.epochs)
         self.recorder = PostgresRecorder(self.postgres)
-        self.reopen = Reopen(self.rebuild(), self.redis.renew)
+        _, ledger = self._rebuilding
+        self.reopen = Reopen(self.rebuild(), self.closed_shards, ledger.worker_lives)
         self._refresh = Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
         self._background = [self._refresh, *([Every(_EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
         self.reservations = RedisReservations(
@@ -183,6 +184,10 @@ class Wiring:
         """The rebuild, with the log where Kafka is spoken."""
         reservations, ledger = self._rebuilding
         return Rebuild(reservations, ledger, self.ledger.epochs, self.recorder, event_log, self.on_rebuild)
+
+    def duty(self) -> Duty:
+        """For a process that rebuilds with the log."""
+        return Duty(self.postgres)
 
     def tail(self, since_ms: int | None) -> Tail:
         """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""

@@ -97,6 +97,8 @@ def _held(system: System, event: str) -> int:
 
 
 def _forget_what_has_ended(system: System) -> None:
+    """And what was slow: Redis keeps 128 of those commands with their arguments, and comes to so many slowly."""
+    system.redis.slowlog_reset()
     server: Any = system.raw  # names of keys are no texts
     cursor = "0"
     while True:

@@ -67,7 +67,8 @@ class Worker:
         if "rebuilder" in loops:
             event_log = KafkaLog(broker) if broker else None
             rebuild = wiring.rebuild(event_log)
-            rebuilder = Rebuilder(wiring.closed_shards, rebuild, wiring.sweep_old_spaces, event_log)
+            duty = wiring.duty() if event_log else None
+            rebuilder = Rebuilder(wiring.closed_shards, rebuild, wiring.sweep_old_spaces, event_log, duty)
             self._figures |= {"rebuilt": (rebuilder, "rebuilt"), "keys_swept": (rebuilder, "swept")}
             self._threads.start("rebuilder", rebuilder.run)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from app.domain.errors import Refusal
+from app.stores.rebuilding import Duty
 from worker.log import KafkaLog
 from worker.outage import Outage
 
@@ -28,11 +29,13 @@ class Rebuilder:
         rebuild: Callable[[int], bool],
         sweep_old_spaces: Callable[[], int],
         event_log: KafkaLog | None,
+        duty: Duty | None,
     ) -> None:
         self._closed_shards = closed_shards
         self._rebuild = rebuild
         self._sweep_old_spaces = sweep_old_spaces
         self._event_log = event_log
+        self._duty = duty
         self._store = Outage("Redis or Postgres (for the rebuild)")
         self.rebuilt = 0
         self.swept = 0
@@ -48,10 +51,14 @@ class Rebuilder:
                 stop.wait(LOOK_EVERY_SECONDS)
         finally:
             self._close_log()
+            if self._duty:
+                self._duty.leave()
 
     def look(self, stop: threading.Event) -> int:
         """Rebuilds every shard that is closed now, as far as it can; how many are open again."""
         try:
+            if self._duty:
+                self._duty.keep()
             closed = self._closed_shards()
         except Refusal as refused:
             self._wait(refused)

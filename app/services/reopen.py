@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from app.domain.errors import Refusal
@@ -15,13 +15,15 @@ log = logging.getLogger(__name__)
 class Reopen:
     """Remembers the closed shards that requests have met, and rebuilds those that stay closed.
 
-    `renew` has all connections made anew: a server that says so may have been replaced, and live on. `grace_s`: the
-    worker goes first, because it also reads what only the log holds; a web process that rebuilds makes that part
-    void."""
+    A worker goes first, because it also reads what only the log holds; a web process that rebuilds makes that part
+    void. `grace_s` is for a worker that is about to start, `patience_s` for one that lives and may hang. Both are
+    counted from when both stores answer: before that, no worker can do it either."""
 
     rebuild: Rebuild
-    renew: Callable[[], None]
+    closed_shards: Callable[[], Collection[int]]
+    worker_lives: Callable[[], bool]
     grace_s: float = 5.0
+    patience_s: float = 30.0
     clock: Callable[[], float] = time.monotonic
     _met: dict[int, float] = field(default_factory=dict)
 
@@ -30,14 +32,20 @@ class Reopen:
         self._met.setdefault(shard, self.clock())
 
     def __call__(self) -> None:
-        """Rebuilds what has been closed for longer than the grace."""
-        if self._met:
-            self.renew()
+        """Rebuilds what nobody else has opened in time."""
+        if not self._met:
+            return
+        try:
+            closed = self.closed_shards()
+            wait_s = self.patience_s if closed and self.worker_lives() else self.grace_s
+        except Refusal:
+            self._met = dict.fromkeys(self._met, self.clock())
+            raise
+        self._met = {shard: since for shard, since in self._met.items() if shard in closed}
         for shard, since in list(self._met.items()):
-            if self.clock() - since < self.grace_s:
+            if self.clock() - since < wait_s:
                 continue
             try:
-                if self.rebuild(shard):  # or found it open
-                    self._met.pop(shard, None)
+                self.rebuild(shard)
             except Refusal as refused:  # one shard does not keep the others closed
                 log.warning("shard %d: not rebuilt: %s", shard, refused.detail)

@@ -18,13 +18,15 @@ from app.domain.ports import Entry
 from app.stores import keys
 from app.stores.lua import Redis
 from app.stores.outboxes import RedisOutbox
-from app.stores.postgres import Postgres
+from app.stores.postgres import Postgres, translated
 
 log = logging.getLogger(__name__)
 _ROWS: Final = 100
 """Rows of the image at a time: the script keeps Redis busy for a millisecond or two."""
 _ENTRIES: Final = 500
 """Entries of the outbox at a time: one call of the recorder."""
+_DUTY: Final = 4
+"""Of the classes of advisory locks: 1 is of a shard's writers, 2 of its rebuild, 3 of the schema."""
 
 
 class RedisRebuilding:
@@ -129,6 +131,11 @@ class PostgresRebuilding:
             row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
             yield bool(row and row[0])
 
+    def worker_lives(self) -> bool:
+        """Whether somebody is on `Duty`. Raises `SERVICE_UNAVAILABLE`."""
+        ((nobody,),) = self._postgres.rows("SELECT pg_try_advisory_xact_lock(%s, 0)", [_DUTY])
+        return not nobody
+
     def check_purge(self, event_ids: Sequence[str]) -> None:
         """Raises `FORBIDDEN` for what is no sandbox, or where we are no operator; `SERVICE_UNAVAILABLE`."""
         with self._postgres.session(self._timeout_s) as connection:
@@ -155,6 +162,29 @@ class PostgresRebuilding:
             )
         _, head = rows.fetchone() or ("", "{}")
         return Image(**json.loads(head), rows=rows.rowcount - 1, chunks=_chunks(rows))
+
+
+class Duty:
+    """Held by each worker that rebuilds with the log, so that those who cannot read it let it go first. It falls with
+    its connection, however the process ends."""
+
+    def __init__(self, postgres: Postgres, timeout_s: float = 5) -> None:
+        self._postgres = postgres
+        self._timeout_s = timeout_s
+        self._connection: psycopg.Connection[TupleRow] | None = None
+
+    def keep(self) -> None:
+        """Takes it, and again when its connection has been lost. Raises `SERVICE_UNAVAILABLE`."""
+        with translated():
+            if self._connection is None or self._connection.closed:
+                self._connection = self._postgres.connect(self._timeout_s)
+                self._connection.execute("SELECT pg_advisory_lock_shared(%s, 0)", [_DUTY])
+            self._connection.execute("SELECT 1")  # whether it still is a connection
+
+    def leave(self) -> None:
+        """Somebody else may go first."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 def _as_operator(connection: psycopg.Connection[TupleRow]) -> None:

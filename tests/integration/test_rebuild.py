@@ -4,10 +4,12 @@ The fault of each test is in its name; the server is a real one that is emptied,
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
+import psycopg
 import pytest
 
-from app.domain.errors import Refusal
+from app.domain.errors import Refusal, refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Seats
 from app.services.reopen import Reopen
@@ -238,9 +240,18 @@ def test_old_name_spaces_are_swept_and_the_new_one_is_not(sale: Sale) -> None:
     assert sale.shop.get("ann", booking_id).status == "reserved"
 
 
-def test_a_web_process_reopens_what_it_met_closed_after_a_grace(shop: Wiring, sale: Sale) -> None:
-    seconds = iter([0.0, 4.9, 5.0])
-    web = Reopen(shop.rebuild(), shop.redis.renew, grace_s=5, clock=lambda: next(seconds))
+def _web(shop: Wiring, seconds: list[float], **known: Callable[[], Any]) -> Reopen:
+    """A web process' way to reopen, at these moments."""
+    moments = iter(seconds)
+    knows = {"closed_shards": shop.closed_shards, "worker_lives": lambda: False, **known}
+    return Reopen(shop.rebuild(), **knows, clock=lambda: next(moments))
+
+
+@pytest.mark.parametrize(("lives", "waits_s"), [(False, 5.0), (True, 30.0)])
+def test_a_web_process_reopens_what_it_met_closed_when_no_worker_has(
+    shop: Wiring, sale: Sale, lives: bool, waits_s: float
+) -> None:
+    web = _web(shop, [0.0, waits_s - 0.1, waits_s], worker_lives=lambda: lives)
     _forget_everything(sale)
     web.met(_shard(sale))
     web()
@@ -249,3 +260,54 @@ def test_a_web_process_reopens_what_it_met_closed_after_a_grace(shop: Wiring, sa
     web()
     shop.epochs.refresh()
     sale.reserve()
+
+
+def test_a_web_process_begins_to_wait_when_both_stores_answer(shop: Wiring, sale: Sale) -> None:
+    """Postgres is away for a minute: at its return a worker is to have the same time as ever."""
+    answers = iter([refusal("SERVICE_UNAVAILABLE"), None, None])
+
+    def worker_lives() -> bool:
+        if away := next(answers):
+            raise away
+        return False
+
+    web = _web(shop, [0.0, 60.0, 61.0, 65.0], worker_lives=worker_lives)
+    _forget_everything(sale)
+    web.met(_shard(sale))
+    with pytest.raises(Refusal):
+        web()
+    web()
+    assert _shard(sale) in shop.closed_shards()
+    web()
+    assert _shard(sale) not in shop.closed_shards()
+
+
+def test_a_web_process_forgets_what_somebody_else_has_opened(shop: Wiring, sale: Sale) -> None:
+    """Closed again later, it is met anew."""
+    closed = iter([[], [_shard(sale)]])
+    web = _web(shop, [0.0, 100.0, 101.0], closed_shards=lambda: next(closed))
+    web.met(_shard(sale))
+    web()
+    web.met(_shard(sale))
+    web()
+    assert not list(closed)
+
+
+def test_a_worker_is_on_duty_for_as_long_as_its_session_lives(shop: Wiring, database: str) -> None:
+    lives, duties = shop.reopen.worker_lives, [shop.duty(), shop.duty()]
+    assert not lives()
+    for duty in duties:
+        duty.keep()
+    duties[0].leave()
+    assert lives(), "the other one"
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND classid = 4"
+        )
+    assert not lives()
+    with pytest.raises(Refusal):
+        duties[1].keep()
+    duties[1].keep()
+    assert lives()
+    duties[1].leave()
+    assert not lives()

@@ -32,7 +32,7 @@ def audited(sale: Sale, database: str) -> Iterator[Sale]:
     threads = Threads(stop, Outage("Kafka"))
     shard = shard_of_event(sale.event_id, len(shop.shards))
     threads.start("auditor", Auditor((shop.audit.settle_stale, shop.audit), [shard], 0.1).run)
-    threads.start("rebuilder", Rebuilder(shop.closed_shards, shop.rebuild(), shop.sweep_old_spaces, None).run)
+    threads.start("rebuilder", Rebuilder(shop.closed_shards, shop.rebuild(), shop.sweep_old_spaces, None, None).run)
     yield sale
     stop.set()
     assert threads.join(10) == []

@@ -86,7 +86,7 @@ def test_a_redis_that_comes_back_empty_sells_again_by_itself(
     redis.Redis.from_url(redis_server.url).flushall()
     log = KafkaLog(line.broker) if with_log else None
     shop = sale.shop
-    rebuilder = Rebuilder(shop.closed_shards, shop.rebuild(log), shop.sweep_old_spaces, log)
+    rebuilder = Rebuilder(shop.closed_shards, shop.rebuild(log), shop.sweep_old_spaces, log, None)
     began = time.monotonic()
     line.run("rebuilder", rebuilder.run)
     wait_until(lambda: shop.closed_shards() == [])

@@ -113,7 +113,7 @@ def test_a_shard_that_cannot_be_rebuilt_does_not_keep_the_others_closed(error: E
         rebuilt.append(shard)
         return True
 
-    rebuilder = Rebuilder(lambda: [0, 1, 2], rebuild, lambda: None, None)
+    rebuilder = Rebuilder(lambda: [0, 1, 2], rebuild, lambda: None, None, None)
     assert rebuilder.look(threading.Event()) == 2
     assert rebuilt == [0, 2]
 
