@@ -102,6 +102,19 @@ def test_it_stands_back_for_others_on_its_machine_with_all_its_threads(sale: Sal
     assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {max(ours, wanted)}
 
 
+def test_all_threads_share_one_heap(start: Start) -> None:
+    """glibc maps another for a thread at a multiple of its size."""
+    worker = start()
+    wait_until(lambda: says(worker, "worker runs"))
+    mapped = (line.split() for line in Path(f"/proc/{worker.pid}/maps").read_text().splitlines())
+    heaps = [at for at, rights, _, _, inode, *_ in mapped if (rights, inode) == ("rw-p", "0") and _multiple(at)]
+    assert not heaps
+
+
+def _multiple(addresses: str) -> bool:
+    return int(addresses.split("-")[0], 16) % 2**26 == 0
+
+
 def test_only_the_loops_that_are_named_run(sale: Sale, start: Start) -> None:
     worker = start("sweeper")
     wait_until(lambda: says(worker, "worker runs: sweeper"))
