@@ -68,7 +68,8 @@ blueprint = Blueprint("bookings", __name__, url_prefix="/api/v1")
 def create_app() -> Flask:
     app = Flask("naive")
     app.config.update(API_TITLE="naive", API_VERSION="1", OPENAPI_VERSION="3.1.0")
-    stores = redis.Redis.from_url(os.environ["NAIVE_REDIS_URL"], decode_responses=True)
+    # redis-py opens a hundred and refuses more: it would answer a crowd with 500.
+    stores = redis.Redis.from_url(os.environ["NAIVE_REDIS_URL"], decode_responses=True, max_connections=1_000)
     pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=4, max_size=8, open=True)
     with pool.connection() as connection:
         connection.execute(TABLE)

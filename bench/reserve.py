@@ -14,17 +14,20 @@ from bench.requests import N, Request
 from bench.system import System
 
 PATH: Final = "/api/v1/bookings/reserve"
+_ONE: Final = "Holdfast"
 _TWO: Final = "Holdfast, two web processes"
+_NAIVE: Final = "naive variant"
 VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "Holdfast": {},
+    _ONE: {},
     "Holdfast, stock worker": {"HTTP_WORKER": "stock"},
     "Holdfast, stock worker, by Flask": {"HTTP_WORKER": "stock", "HOT_ROUTES": "off"},
     _TWO: {"WEB_CONCURRENCY": "2"},
 }
 """Web processes that differ in settings, measured side by side; `--variant NAME:SETTING=VALUE` adds one."""
 _SHARES: Final = (0.5, 0.8)
-_CROWD: Final = 512
-_NAIVE: Final = "naive variant"
+_CROWDS: Final = {_ONE: 256, _NAIVE: 256, _TWO: 512}
+"""With so many connections they are asked once more. An on-sale has many at once; and two processes that never wait
+for the driver show whether the cores are full."""
 ROLES: Final = ("redis", "postgres", "worker", "broker")
 
 
@@ -79,10 +82,12 @@ def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Sub
     return found
 
 
-def _crowd(measured: Sequence[Subject]) -> list[Subject]:
-    """Two processes once more, with so many connections that neither ever waits for the driver: are the cores full?"""
-    name = f"{_TWO}, {_CROWD} connections"
-    return [replace(subject, name=name, connections=_CROWD) for subject in measured if subject.name == _TWO]
+def _crowds(measured: Sequence[Subject]) -> list[Subject]:
+    return [
+        replace(subject, name=f"{subject.name}, {_CROWDS[subject.name]} connections", connections=_CROWDS[subject.name])
+        for subject in measured
+        if subject.name in _CROWDS
+    ]
 
 
 def run(
@@ -95,7 +100,7 @@ def run(
     """Closed loop for all in turns, then the open loop for those that reserve."""
     measured = subjects(system, variants, peers)
     say("reserve, closed loop")
-    rows = in_turns([*measured, *_crowd(measured), *hello(system, variants)], plan)
+    rows = in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
     say("reserve, open loop")
     at_fixed_rates([subject for subject in measured if subject.name != _NAIVE], rows, plan, _SHARES)
     return rows
