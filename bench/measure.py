@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from bench import cpu, openloop, wrk
 from bench.cpu import Roots
@@ -25,6 +26,7 @@ class Plan:
 
 
 QUICK = {"rounds": 3, "seconds": 1.0, "open_seconds": 1.5, "connections": 64}
+_CAPACITY_S: Final = 2.0
 WHOLE = {"rounds": 5, "seconds": 8.0, "open_seconds": 8.0, "connections": 64}
 
 
@@ -112,13 +114,16 @@ def in_turns(subjects: Sequence[Subject], plan: Plan) -> list[Row]:
 
 
 def at_fixed_rates(subjects: Sequence[Subject], rows: Sequence[Row], plan: Plan, shares: Sequence[float]) -> None:
-    """The open loop at shares of the capacity that the closed loop found, by turns; into the rows."""
+    """The open loop at shares of what the closed loop does a moment before, by turns; into the rows. The machine's pace
+    drifts: four fifths of what it did ten minutes ago may be all that it can do now."""
     taken: dict[tuple[str, float], list[Open]] = {}
     by_name = {row.name: row for row in rows}
     for _ in range(plan.rounds):
-        for share in shares:
-            for subject in subjects:
-                rate = max(1.0, by_name[subject.name].closed.per_second * share)
+        for subject in subjects:
+            known = by_name[subject.name].closed.per_second
+            capacity = closed(subject, plan, min(plan.seconds, _CAPACITY_S), known).per_second
+            for share in shares:
+                rate = max(1.0, capacity * share)
                 count = int(rate * plan.open_seconds) + 1
                 request = subject.renew(count) if subject.renew else subject.request
                 ran = openloop.run(subject.url, request, plan.directory / "open", rate, plan.open_seconds)

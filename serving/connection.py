@@ -128,6 +128,9 @@ class Connection:
 
     def _send_rest(self) -> None:
         """Waits for a slow reader, for as long as the socket's timeout says. Raises OSError, TimeoutError."""
+        if not self._unsent:
+            return
+        gevent.sleep(0)  # behind the turn's end: what is to be told of a request is told before its answer
         unsent, self._unsent = self._unsent, b""
         if unsent:
             self.client.sendall(unsent)

@@ -95,7 +95,14 @@ def test_a_slow_reader_has_its_answer_before_the_rest_of_its_body_is_waited_for(
         serving.kill()
 
 
-def test_what_an_application_gives_to_the_turns_end_is_called_before_its_answer_is_sent(workers: Workers) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [get(), get(fields=b"Connection: close\r\n"), get() + get()],
+    ids=["kept alive", "the last", "without waiting"],
+)
+def test_what_an_application_gives_to_the_turns_end_is_called_before_its_answer_is_sent(
+    workers: Workers, asked: bytes
+) -> None:
     """And if it fails, the answers of that turn are sent all the same."""
     seen: list[bytes] = []
 
@@ -111,9 +118,9 @@ def test_what_an_application_gives_to_the_turns_end_is_called_before_its_answer_
     workers.ours.wsgi = application
     with connection() as (client, served):
         serving = gevent.spawn(workers.ours.handle, workers.listener, served, PEER)
-        client.sendall(get())
+        client.sendall(asked)
         for _ in range(5):
             gevent.idle()
-        assert seen == [b""]
-        assert received(client).endswith(b"done")
+        assert seen[0] == b""
+        assert (b"".join(seen) + received(client)).count(b"done") == asked.count(b"GET")
         serving.kill()
