@@ -51,7 +51,7 @@ class Rebuild:
             survivors = self._record(self.reservations.survivors(shard), progress)
             logged = self._record(self.event_log.unrecorded(shard), progress, survivors) if self.event_log else 0
             log.info("shard %d: %d entries of the outbox and %d of the log are recorded", shard, survivors, logged)
-            image = self.ledger.shard_image(shard, purge)
+            image = self.ledger.shard_image(shard, purge, self.reservations.highest_epoch(shard))
             self._install(shard, token, run_id, image, progress)
             self.reservations.flip(shard, token, run_id, image.epoch)
             log.info(

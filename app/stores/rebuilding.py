@@ -81,6 +81,11 @@ class RedisRebuilding:
             log.exception("shard %d: its outbox is none: removed", shard)
             self._redis.command("DEL", keys.outbox(shard))
 
+    def highest_epoch(self, shard: int) -> int:
+        """The highest that this server has had of the shard, as far as it knows; 0 where it knows of none."""
+        _, epoch = self._redis.run("highest_epoch", keys.epoch(shard), lambda run_id: [])
+        return int(epoch)
+
     def install(self, shard: int, token: str, run_id: str, epoch: int, chunk: Chunk) -> None:
         """A part of the name space of `epoch`. Raises `SERVICE_UNAVAILABLE`, also if the server was not frozen."""
         rows = f"[{','.join(chunk.rows)}]"
@@ -146,9 +151,9 @@ class PostgresRebuilding:
         if real:
             raise refusal("FORBIDDEN", f"{real[0]} is no sandbox event")
 
-    def shard_image(self, shard: int, purge: Sequence[str] = ()) -> Image:
-        """Raises the epoch; answers what Redis has to hold at it. The sandbox events `purge` are gone with it: that is
-        for an operator. Raises `FORBIDDEN`, `SERVICE_UNAVAILABLE`.
+    def shard_image(self, shard: int, purge: Sequence[str] = (), past: int = 0) -> Image:
+        """Raises the epoch, beyond `past`; answers what Redis has to hold at it. The sandbox events `purge` are gone
+        with it: that is for an operator. Raises `FORBIDDEN`, `SERVICE_UNAVAILABLE`.
 
         All of it is here, and the epoch is committed, before the first row is installed: no second image can have the
         same epoch."""
@@ -157,6 +162,7 @@ class PostgresRebuilding:
                 _as_operator(connection)
             for event_id in purge:
                 connection.execute("SELECT booking.purge_event(%s::smallint, %s)", [shard, event_id])
+            connection.execute("SELECT booking.outgrow_epoch(%s::smallint, %s)", [shard, past])
             rows = connection.execute(
                 "SELECT kind, doc::text FROM booking.shard_image(p_shard => %s::smallint)", [shard]
             )

@@ -13,6 +13,7 @@ from app.domain.errors import Refusal, refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Seats
 from app.services.reopen import Reopen
+from app.stores import keys
 from app.wiring import Wiring
 from dev.redis import Redis
 from tests.support.seats import HOLD_SECONDS, Sale, reopen
@@ -208,7 +209,29 @@ def test_a_rebuilder_does_not_open_a_server_that_it_did_not_freeze(sale: Sale) -
     assert "restarted" in refused.detail
 
 
-@pytest.mark.parametrize("line", ["freeze", "survivors", "shard_image", "install", "flip"])
+@pytest.mark.parametrize("knows", ["its head", "its outbox"])
+def test_an_epoch_that_redis_has_had_does_not_come_again(sale: Sale, database: str, knows: str) -> None:
+    """Postgres is set back. Its next epochs are those of name spaces that are not empty, and of ids that the outbox
+    refuses."""
+    shard, booking_id = _shard(sale), sale.reserve("ann", 3).booking.booking_id
+    for _ in range(3):
+        sale.shop.close_shard(shard)
+        reopen(sale.shop)
+        sale.record()
+        sale.reserve("bob", 1)
+    had = sale.shop.epochs.of(shard)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE booking.shards SET epoch = %s WHERE shard = %s", [had - 2, shard])
+    if knows == "its outbox":
+        sale.shop.redis.command("DEL", keys.epoch(shard))
+    reopen(sale.shop)
+    assert sale.shop.epochs.of(shard) == had + 1
+    sale.reserve("cy", 1)
+    assert sale.shop.get("ann", booking_id).status == "reserved"
+    assert shard not in sale.shop.closed_shards()
+
+
+@pytest.mark.parametrize("line", ["freeze", "survivors", "highest_epoch", "shard_image", "install", "flip"])
 def test_a_rebuilder_that_dies_before_any_line_is_followed_by_another(
     sale: Sale, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ class ModelRebuilding:
             if mine:
                 pg.rebuilder = False
 
-    def shard_image(self, shard: int, purge: Sequence[str] = ()) -> Image:
+    def shard_image(self, shard: int, purge: Sequence[str] = (), past: int = 0) -> Image:
         pg = self.postgres
         pg.stage.pause()
         waits = pg.off != "the_image_waits"
@@ -169,7 +169,7 @@ class ModelRebuilding:
         pg.exclusive = waits
         try:
             pg.stage.pause()
-            pg.epoch += 1
+            pg.epoch = max(pg.epoch, past) + 1
             ended = self._end_what_does_not_fit()
             pg.tell(None, {}, f"shard/{shard}:{pg.epoch}", "shard.rebuilt", str(shard))
             return Image(pg.epoch, ended, 0, self._chunks())

@@ -249,6 +249,9 @@ class ModelRedis:
             yield batch
             after += len(batch)
 
+    def highest_epoch(self, shard: int) -> int:
+        return max(self.server.spaces, default=0)
+
     def install(self, shard: int, token: str, run_id: str, epoch: int, chunk: Chunk) -> None:
         self._is_mine(token, run_id)
         space = self.server.spaces.setdefault(epoch, Space())

@@ -120,7 +120,11 @@ end
     "a_freeze_has_an_owner": Switch(
         scripts={name: [('call("GET", tag .. ":freeze") ~= ARGV[1]', "false")] for name in ("install", "flip")}
     ),
-    "the_image_waits": Switch(functions={"shard_image": [("PERFORM pg_advisory_xact_lock(1, p_shard);", "")]}),
+    "the_image_waits": Switch(
+        functions={
+            name: [("PERFORM pg_advisory_xact_lock(1, p_shard);", "")] for name in ("outgrow_epoch", "shard_image")
+        }
+    ),
     "the_image_fits_the_zone": Switch(
         functions={
             "end_what_does_not_fit": [

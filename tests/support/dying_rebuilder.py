@@ -14,6 +14,7 @@ LINES: Final[dict[str, type]] = {
     "freeze": RedisRebuilding,
     "survivors": RedisRebuilding,
     "record": PostgresRecorder,
+    "highest_epoch": RedisRebuilding,
     "shard_image": PostgresRebuilding,
     "install": RedisRebuilding,
     "flip": RedisRebuilding,
