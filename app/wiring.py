@@ -12,7 +12,7 @@ from app.background import Every
 from app.domain.errors import Refusal
 from app.domain.limits import Rate
 from app.domain.model import LedgerBacklog, ShardBacklog
-from app.domain.ports import Log
+from app.domain.ports import Duty, Log
 from app.services.audit import Audit
 from app.services.availability import Availability
 from app.services.cancel import Cancel
@@ -48,7 +48,7 @@ from app.stores.outboxes import LedgerOutbox, RedisOutbox
 from app.stores.payments import provider_of, verifiers_of
 from app.stores.payments.attempts import PostgresPayments
 from app.stores.postgres import Postgres
-from app.stores.rebuilding import Duty, PostgresRebuilding, RedisRebuilding
+from app.stores.rebuilding import PostgresDuty, PostgresRebuilding, RedisRebuilding
 from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
 
@@ -187,7 +187,7 @@ class Wiring:
 
     def duty(self) -> Duty:
         """For a process that rebuilds with the log."""
-        return Duty(self.postgres)
+        return PostgresDuty(self.postgres)
 
     def tail(self, since_ms: int | None) -> Tail:
         """The history from a time on; from now on for None. Raises `SERVICE_UNAVAILABLE`."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from app.domain.errors import Refusal
-from app.stores.rebuilding import Duty
+from app.domain.ports import Duty
 from worker.log import KafkaLog
 from worker.outage import Outage
 

@@ -125,6 +125,16 @@ class RebuildableLedger(Protocol):
     def shard_image(self, shard: int, purge: Sequence[str] = (), past: int = 0) -> Image: ...
 
 
+class Duty(Protocol):
+    """Of each worker that rebuilds with the log: those who cannot read it let it go first."""
+
+    def keep(self) -> None:
+        """Takes it; takes it again when it has been lost. Raises `SERVICE_UNAVAILABLE`."""
+
+    def leave(self) -> None:
+        """Somebody else may go first."""
+
+
 class Log(Protocol):
     """Kafka, seen by the rebuild: what the log still holds of a shard and nobody has recorded."""
 

@@ -46,6 +46,7 @@ class Reopen:
             if self.clock() - since < wait_s:
                 continue
             try:
-                self.rebuild(shard)
+                if self.rebuild(shard):  # forgotten again a moment later, it is met anew
+                    self._met.pop(shard, None)
             except Refusal as refused:  # one shard does not keep the others closed
                 log.warning("shard %d: not rebuilt: %s", shard, refused.detail)

@@ -90,14 +90,9 @@ class Postgres:
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[psycopg.Connection[TupleRow]]:
         """A connection of its own, for what belongs to a session or takes long. `timeout_s` bounds each statement."""
-        with translated(), self.connect(timeout_s) as connection:
+        with translated(), psycopg.connect(self._url, **_CONNECTION) as connection:
+            _configure(connection, timeout_s)
             yield connection
-
-    def connect(self, timeout_s: float) -> psycopg.Connection[TupleRow]:
-        """As `session`, to be closed by whoever asks, and with psycopg's own errors (see `translated`)."""
-        connection = psycopg.connect(self._url, **_CONNECTION)
-        _configure(connection, timeout_s)
-        return connection
 
 
 def _configure(connection: psycopg.Connection[TupleRow], timeout_s: float) -> None:

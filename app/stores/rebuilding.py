@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -137,7 +137,7 @@ class PostgresRebuilding:
             yield bool(row and row[0])
 
     def worker_lives(self) -> bool:
-        """Whether somebody is on `Duty`. Raises `SERVICE_UNAVAILABLE`."""
+        """Whether somebody is on duty (`PostgresDuty`). Raises `SERVICE_UNAVAILABLE`."""
         ((nobody,),) = self._postgres.rows("SELECT pg_try_advisory_xact_lock(%s, 0)", [_DUTY])
         return not nobody
 
@@ -170,27 +170,30 @@ class PostgresRebuilding:
         return Image(**json.loads(head), rows=rows.rowcount - 1, chunks=_chunks(rows))
 
 
-class Duty:
-    """Held by each worker that rebuilds with the log, so that those who cannot read it let it go first. It falls with
-    its connection, however the process ends."""
+class PostgresDuty:
+    """A shared session lock. It falls with its connection, however the process ends. `timeout_s` bounds a statement."""
 
     def __init__(self, postgres: Postgres, timeout_s: float = 5) -> None:
         self._postgres = postgres
         self._timeout_s = timeout_s
+        self._session = ExitStack()
         self._connection: psycopg.Connection[TupleRow] | None = None
 
     def keep(self) -> None:
-        """Takes it, and again when its connection has been lost. Raises `SERVICE_UNAVAILABLE`."""
-        with translated():
-            if self._connection is None or self._connection.closed:
-                self._connection = self._postgres.connect(self._timeout_s)
-                self._connection.execute("SELECT pg_advisory_lock_shared(%s, 0)", [_DUTY])
-            self._connection.execute("SELECT 1")  # whether it still is a connection
+        try:
+            with translated():
+                if self._connection is None:
+                    self._connection = self._session.enter_context(self._postgres.session(self._timeout_s))
+                    self._connection.execute("SELECT pg_advisory_lock_shared(%s, 0)", [_DUTY])
+                else:
+                    self._connection.execute("SELECT 1")
+        except Exception:
+            self.leave()
+            raise
 
     def leave(self) -> None:
-        """Somebody else may go first."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection = None
+        self._session.close()
 
 
 def _as_operator(connection: psycopg.Connection[TupleRow]) -> None:
