@@ -26,8 +26,9 @@ class Plan:
 
 
 QUICK = {"rounds": 3, "seconds": 1.0, "open_seconds": 1.5, "connections": 64}
-_CAPACITY_S: Final = 2.0
 WHOLE = {"rounds": 5, "seconds": 8.0, "open_seconds": 8.0, "connections": 64}
+_CAPACITY_S: Final = 2.0
+"""Of the closed loop, to know what there is to take a share of."""
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ def hello(system: System, variants: Mapping[str, Mapping[str, str]]) -> list[Sub
 
 def _crowds(measured: Sequence[Subject]) -> list[Subject]:
     return [
-        replace(subject, name=f"{subject.name}, {_CROWDS[subject.name]} connections", connections=_CROWDS[subject.name])
+        replace(subject, name=f"{subject.name}, {crowd} connections", connections=crowd)
         for subject in measured
-        if subject.name in _CROWDS
+        if (crowd := _CROWDS.get(subject.name))
     ]
 
 

@@ -14,6 +14,7 @@ from app.domain.ids import shard_of_event
 from app.domain.model import Seats
 from app.services.reopen import Reopen
 from app.stores import keys
+from app.stores.rebuilding import PostgresDuty
 from app.wiring import Wiring
 from dev.redis import Redis
 from tests.support.seats import HOLD_SECONDS, Sale, reopen
@@ -314,6 +315,18 @@ def test_a_web_process_forgets_what_somebody_else_has_opened(shop: Wiring, sale:
     web.met(_shard(sale))
     web()
     assert not list(closed)
+
+
+def test_a_worker_whose_lock_was_refused_is_not_on_duty(shop: Wiring, database: str) -> None:
+    duty = PostgresDuty(shop.postgres, timeout_s=0.2)
+    with psycopg.connect(database) as other:
+        other.execute("SELECT pg_advisory_lock(4, 0)")
+        for _ in range(2):
+            with pytest.raises(Refusal):
+                duty.keep()
+    duty.keep()
+    assert shop.reopen.worker_lives()
+    duty.leave()
 
 
 def test_a_worker_is_on_duty_for_as_long_as_its_session_lives(shop: Wiring, database: str) -> None:
