@@ -132,8 +132,10 @@ class Redis:
             return replies
 
     def run_id(self) -> str:
-        """The server process at the other end of a connection. Raises `SERVICE_UNAVAILABLE`."""
+        """The server process at the other end of a connection, alive now. Raises `SERVICE_UNAVAILABLE`."""
         with self._connection() as connection:
+            connection.send_command("PING")  # what the connection knows says nothing of a server that has hung since
+            connection.read_response()
             return cast(str, connection.run_id)
 
     def renew(self) -> None:

@@ -181,7 +181,12 @@ class Link:
             self._hub.handle_error(greenlet, *sys.exc_info())
 
     def _look(self) -> None:
-        """At who has waited too long: the first in the queue have waited longest."""
+        """At who has waited too long: the first in the queue have waited longest.
+
+        Reads first: after a pause of this process the loop tells of the time before it tells of answers long there."""
+        self._read()
+        if self.ended:
+            return
         if not self._calls:
             self._clock.stop()
             return

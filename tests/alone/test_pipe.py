@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
+from gevent.monkey import get_original
 
 from app.domain.errors import Refusal
 from app.stores import lua
@@ -77,6 +78,17 @@ def _all(count: int, ask: Callable[[int], Any]) -> list[Any]:
 
 def _codes(answers: list[Any]) -> set[str]:
     return {answer.kind.code if isinstance(answer, Refusal) else "answered" for answer in answers}
+
+
+def test_a_process_that_was_stopped_takes_the_answers_that_came_meanwhile(client: Client) -> None:
+    """Longer than a call may take, and longer than a silent server is kept: not the server was late."""
+    _run(client, "echo", "connects")
+    for seconds in (TIMEOUT_S * 1.3, TIMEOUT_S * 2.5):
+        calls = [gevent.spawn(_run, client, "echo", number) for number in range(3)]
+        gevent.sleep(0)  # they ask
+        gevent.sleep(0)  # and it goes out
+        get_original("time", "sleep")(seconds)  # of the thread, and so of the loop
+        assert [call.get()[0] for call in calls] == ["0", "1", "2"]
 
 
 def test_each_of_many_greenlets_gets_its_own_answers(client: Client) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.domain.errors import Refusal
+from app.stores.breaker import Breaker
+from app.stores.lua import Redis as Runner
 from dev.gunicorn import Gunicorn
 from dev.redis import Redis
 from tests.support.controls import goes_red
@@ -87,6 +90,22 @@ def test_without_a_breaker_everybody_waits_for_the_timeout(without: Gunicorn, ha
     seconds = _ask_a_silent_redis(without, hanging)
     with goes_red("the median waited for"):
         _are_cheap(seconds)
+
+
+def test_a_server_that_hangs_is_not_called_alive_for_what_it_said_before(hanging: Redis) -> None:
+    """What asks who it is closes no breaker, and makes no process ready, without an answer of now."""
+    breaker = Breaker("Redis", failures=1, probe_every_s=0)
+    runner = Runner(hanging.url, pool_size=1, timeout_s=0.2, breaker=breaker)
+    run_id = runner.run_id()
+    hanging.pause()
+    for _ in range(3):
+        with pytest.raises(Refusal):
+            runner.run_id()
+        assert breaker.is_open
+    hanging.resume()
+    assert runner.run_id() == run_id
+    assert not breaker.is_open
+    runner.close()
 
 
 def test_what_redis_does_after_it_hung_is_found_by_the_retry(server: Gunicorn, hanging: Redis) -> None:

@@ -89,6 +89,7 @@ def test_redis_that_hangs_is_503_as_well(web: httpx.Client, event_id: str, own_r
     own_redis.pause()
     try:
         unavailable(web, "POST", "/bookings/reserve", order(event_id))
+        unavailable(web, "GET", "/readyz")
         assert web.get("/livez").status_code == 200
     finally:
         own_redis.resume()
