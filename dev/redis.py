@@ -19,7 +19,7 @@ SETTINGS = {
     "appendfsync": "everysec",
     "maxmemory-policy": "noeviction",  # a full Redis refuses; it must never forget a reservation
     "save": "",  # the append-only file is enough
-    # A sale is not the time to write the file anew, which takes a core for seconds; to read 512 MB takes five (runbook).
+    # To write the file anew takes a core for seconds: not in a sale. To read 512 MB takes five seconds (runbook).
     "auto-aof-rewrite-min-size": "512mb",
     "rdbcompression": "no",  # packed values hardly shrink, and trying is a third of a rewrite
     "daemonize": "no",
