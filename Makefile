@@ -26,7 +26,7 @@ status: ## what is running, where, with which log
 	@if [ -x $(PYTHON) ]; then exec $(PYTHON) -m dev status; else echo "Nothing was ever started here."; fi
 
 .PHONY: test faults model test-extra load check
-test: tools ## every test, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
+test: tools ## every test but `faults` and `test-extra`, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 	@$(if $(ARGS),true,$(PYTHON) -m pytest tests/alone)    # an event loop that no other test has used
 faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
