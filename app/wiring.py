@@ -158,14 +158,14 @@ class Wiring:
         self.open_zone = OpenZone(self.reservations, self.ledger, settings.shards)
         self.availability = Availability(self.reservations, self.ledger)
         self.expire = Expire(self.reservations, self.ledger, settings.sweep_batch, settings.pin_limit_seconds * 1000)
-        self.audit = Audit(self.reservations, self.ledger, self.close_shard)
+        self.outbox = RedisOutbox(self.redis)
+        self.audit = Audit(self.reservations, self.ledger, self.outbox, self.close_shard)
         self.photograph = Photograph(self.reservations, self.ledger)
         self.limits = (
             RedisLimits(self.redis, Rate(settings.rate_limit_per_minute, settings.rate_limit_burst))
             if settings.rate_limit_per_minute
             else None
         )
-        self.outbox = RedisOutbox(self.redis)
         self.dead_letters = PostgresDeadLetters(self.postgres)
         self.ledger_outbox = LedgerOutbox(self.postgres)
         repairs = Repairs(self.recorder, self.expire.settle, self.audit.settle_stale, self.close_shard, self._rebuilt)

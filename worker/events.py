@@ -28,6 +28,7 @@ _OF_ALL_EVENTS: Final = (
     ("ce_source", SOURCE.encode()),
     ("content-type", b"application/json"),
 )
+_PAYMENT_EVENT_ID_BYTES: Final = 1000
 _SEQ: Final = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 
@@ -157,6 +158,8 @@ def decode_payment_event(value: bytes | None, headers: Headers) -> Notice:
     kind, source, id_ = (attributes.get(name, "") for name in ("ce_type", "ce_source", "ce_id"))
     if kind not in PAYMENT_EVENTS:
         raise Poison(f"type {kind!r} is unknown")
+    if len(f"{source} {id_}".encode()) > _PAYMENT_EVENT_ID_BYTES:
+        raise Poison(f"`ce_source` and `ce_id` are longer than {_PAYMENT_EVENT_ID_BYTES} bytes: no index holds that")
     if not id_ or "\0" in source + id_ or b"\\u0000" in (value or b""):
         raise Poison("`ce_id` is missing, or there is a NUL, which Postgres cannot keep")
     data = _object(value)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.domain.ports import Ledger, Reservations
+from app.services.waiting import Outbox, told_of
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 class Audit:
     reservations: Reservations
     ledger: Ledger
+    outbox: Outbox
     close: Callable[[int], object]
     batch: int = 500
 
@@ -40,12 +42,14 @@ class Audit:
     def settle_stale(self, shard: int) -> int:
         """Ends reservations that only Postgres still knows, a minute past their deadline; answers how many.
 
-        What Redis knows is left alone: its own ending is on its way, or it is pinned. A rebuild in between raises the
-        epoch, and Postgres then leaves them undecided. Raises `SERVICE_UNAVAILABLE`."""
+        What Redis knows is left alone: its own ending is on its way, or it is pinned. So is what its outbox tells of:
+        an end that was answered more than an hour ago, while Kafka is away, Redis itself has forgotten. A rebuild in
+        between raises the epoch, and Postgres then leaves them undecided. Raises `SERVICE_UNAVAILABLE`."""
         stale = self.ledger.stale_reservations(shard, self.batch)
         if not stale:
             return 0
         missing = self.reservations.missing(shard, stale[0].epoch, [pin.booking.booking_id for pin in stale])
-        forgotten = [pin for pin in stale if pin.booking.booking_id in missing]
+        waiting = told_of(self.outbox, shard, missing)
+        forgotten = [pin for pin in stale if pin.booking.booking_id in missing - waiting]
         decisions = self.ledger.settle_bookings(forgotten) if forgotten else []
         return sum(decision.outcome == "ENDED" for decision in decisions)

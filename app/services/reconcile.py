@@ -10,12 +10,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from app.domain.errors import refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Counted, LiveZone, Pin
-from app.domain.ports import Entry, Ledger, Recorder, Reservations
+from app.domain.ports import Ledger, Recorder, Reservations
+from app.services.waiting import Outbox, told_of
 
 Code = Literal[
     "ZONE_MISSING", "FACTS_BEHIND", "FACTS_DIFFER", "HELD_DIFFERS", "ENDED_IN_POSTGRES", "NOT_RECORDED",
@@ -58,10 +59,6 @@ class Report:
     zones: Sequence[tuple[Counted, LiveZone | None]]
     findings: Sequence[Finding]
     repaired: Sequence[Finding] = ()
-
-
-class Outbox(Protocol):
-    def read(self, shard: int, limit: int, after: str | None = None) -> Sequence[Entry]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +159,8 @@ class Reconcile:
             orphans |= {
                 b.booking_id: ("FORGOTTEN" if b.booking_id in missing else "END_NOT_RECORDED", b.quantity) for b in lost
             }
-        return self._without_those_on_their_way(name[0], orphans) if orphans else {}
-
-    def _without_those_on_their_way(
-        self, event_id: str, orphans: dict[str, tuple[Code, int]]
-    ) -> dict[str, tuple[Code, int]]:
-        """What waits in the shard's outbox will be recorded: with Kafka away that may be long, and is no drift."""
-        shard = shard_of_event(event_id, self.shards)
-        after = None
-        left = dict(orphans)
-        while left and (batch := self.outbox.read(shard, 1000, after)):
-            for entry in batch:
-                left.pop(str(entry["booking_id"]), None)
-            after = str(batch[-1]["seq"])
-        return left
+        waiting = told_of(self.outbox, shard_of_event(name[0], self.shards), orphans) if orphans else set()
+        return {booking_id: orphan for booking_id, orphan in orphans.items() if booking_id not in waiting}
 
     def _repair(self, report: Report) -> None:
         """Each as its cause asks. `HISTORY_DIFFERS` is for people: nothing that happened is ever rewritten."""

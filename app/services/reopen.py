@@ -48,5 +48,7 @@ class Reopen:
             try:
                 if self.rebuild(shard):  # forgotten again a moment later, it is met anew
                     self._met.pop(shard, None)
-            except Refusal as refused:  # one shard does not keep the others closed
+            except Refusal as refused:
                 log.warning("shard %d: not rebuilt: %s", shard, refused.detail)
+            except Exception:  # a bug that one shard meets does not keep the others closed
+                log.exception("shard %d: not rebuilt", shard)

@@ -30,6 +30,7 @@ _LAYOUT_1: Final = {
     "fingerprint": 15,
 }
 """Where a reservation was packed in entries that wait from before layout 2: they begin with the id as a text."""
+_KEY_1: Final = _LAYOUT_1["idempotency_key"]
 _AT: Final = 18
 
 
@@ -75,6 +76,7 @@ def _entry(seq: str, kind: bytes, told: bytes, *more: bytes) -> dict[str, Any]:
     booking_id, packed = (_text(told[:36]), told[36:]) if old else (_uuid(told[:_ID_LENGTH]), told[_ID_LENGTH:])
     try:
         v = msgpack.unpackb(packed, unicode_errors="surrogateescape")
+        "".join((v[0], v[1], v[2], v[5], v[_KEY_1 if old else 10])).encode()  # what is no text, no JSON can tell
         if old:
             at_rest = {name: v[at] for name, at in _LAYOUT_1.items()}
         else:

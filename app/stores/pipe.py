@@ -70,7 +70,7 @@ class Link:
         self._calls: deque[_Call] = deque()
         self._out: list[bytes] = []
         self._unsent = b""
-        self._heard_at = 0.0
+        self._heard_at = self._looked_at = 0.0
         self._retiring = False
         loop = self._hub.loop
         self._readable = loop.io(self._socket.fileno(), 1)
@@ -92,6 +92,7 @@ class Link:
         self._out.append(packed)
         call = _Call(self._current(), monotonic())
         if not self._clock.active:
+            self._looked_at = call.asked_at
             self._clock.start(self._look, update=True)
         self._calls.append(call)
         try:
@@ -183,14 +184,17 @@ class Link:
     def _look(self) -> None:
         """At who has waited too long: the first in the queue have waited longest.
 
-        Reads first: after a pause of this process the loop tells of the time before it tells of answers long there."""
-        self._read()
-        if self.ended:
-            return
+        Where this process itself was stopped, the loop tells of the time before it tells of answers long there, and
+        what was asked may be unsent: then everybody's time begins anew."""
         if not self._calls:
             self._clock.stop()
             return
         now = monotonic()
+        since_last_look, self._looked_at = now - self._looked_at, now
+        if since_last_look > self._timeout_s / 2:
+            for call in self._calls:
+                call.asked_at = now
+            return
         if now - max(self._heard_at, self._calls[0].asked_at) > 2 * self._timeout_s:
             self.end(redis_errors.ConnectionError("Redis has fallen silent"))
             return

@@ -27,6 +27,12 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# The server as well gives up a client whose host has gone silent, and one that hangs in a transaction: what it has locked
+# is free then.
+_OF_THE_SESSION: Final = sql.SQL(
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'"
+)
 # A quarter of the time that the standard library takes, for each booking that is read.
 set_json_loads(orjson.loads)
 # The pool reports each failed attempt to connect; what it means for a call reaches its caller as a refusal.
@@ -97,8 +103,8 @@ class Postgres:
 
 def _configure(connection: psycopg.Connection[TupleRow], timeout_s: float) -> None:
     connection.execute(
-        sql.SQL("SET ROLE {}; SET statement_timeout = {}").format(
-            sql.Identifier(ROLE), sql.Literal(int(timeout_s * 1000))
+        sql.SQL("{}; SET ROLE {}; SET statement_timeout = {}").format(
+            _OF_THE_SESSION, sql.Identifier(ROLE), sql.Literal(int(timeout_s * 1000))
         )
     )
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -127,6 +127,8 @@ class PostgresRebuilding:
     def __init__(self, postgres: Postgres, timeout_s: float = 60) -> None:
         self._postgres = postgres
         self._timeout_s = timeout_s
+        self._locked: dict[int, psycopg.Connection[TupleRow]] = {}
+        """By shard, where we have its lock."""
 
     @contextmanager
     def rebuild_lock(self, shard: int) -> Iterator[bool]:
@@ -134,7 +136,14 @@ class PostgresRebuilding:
         connection, however the process ends. Raises `SERVICE_UNAVAILABLE`."""
         with self._postgres.session(self._timeout_s) as connection:
             row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
-            yield bool(row and row[0])
+            if not (row and row[0]):
+                yield False
+                return
+            self._locked[shard] = connection
+            try:
+                yield True
+            finally:
+                del self._locked[shard]
 
     def worker_lives(self) -> bool:
         """Whether somebody is on duty (`PostgresDuty`). Raises `SERVICE_UNAVAILABLE`."""
@@ -155,9 +164,10 @@ class PostgresRebuilding:
         """Raises the epoch, beyond `past`; answers what Redis has to hold at it. The sandbox events `purge` are gone
         with it: that is for an operator. Raises `FORBIDDEN`, `SERVICE_UNAVAILABLE`.
 
-        All of it is here, and the epoch is committed, before the first row is installed: no second image can have the
-        same epoch."""
-        with self._postgres.session(self._timeout_s) as connection, connection.transaction():
+        In the session that has the shard's lock, if we have it: who has lost that, raises no epoch under a shard that
+        somebody else has opened since. All of it is here, and the epoch is committed, before the first row is
+        installed: no second image can have the same epoch."""
+        with self._session_of(shard) as connection, translated(), connection.transaction():
             if purge:
                 _as_operator(connection)
             for event_id in purge:
@@ -168,6 +178,11 @@ class PostgresRebuilding:
             )
         _, head = rows.fetchone() or ("", "{}")
         return Image(**json.loads(head), rows=rows.rowcount - 1, chunks=_chunks(rows))
+
+    def _session_of(self, shard: int) -> AbstractContextManager[psycopg.Connection[TupleRow]]:
+        if shard in self._locked:
+            return nullcontext(self._locked[shard])
+        return self._postgres.session(self._timeout_s)
 
 
 class PostgresDuty:

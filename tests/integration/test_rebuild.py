@@ -201,6 +201,22 @@ def test_a_rebuilder_that_was_overtaken_cannot_open_the_shard(sale: Sale) -> Non
     sale.refused("SERVICE_UNAVAILABLE", sale.reserve)
 
 
+def test_a_rebuilder_that_has_lost_its_lock_raises_no_epoch(sale: Sale, database: str) -> None:
+    """Postgres ended its session: somebody else may have the lock since, and the shard open at the epoch of now."""
+    _, ledger = sale.shop._rebuilding
+    shard = _shard(sale)
+    epoch = sale.shop.ledger.epochs()[shard]
+    with psycopg.connect(database, autocommit=True) as owner, ledger.rebuild_lock(shard) as mine:
+        assert mine
+        owner.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s "
+            "AND classid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [shard],
+        )
+        sale.refused("SERVICE_UNAVAILABLE", ledger.shard_image, shard)
+    assert sale.shop.ledger.epochs()[shard] == epoch
+
+
 def test_a_rebuilder_does_not_open_a_server_that_it_did_not_freeze(sale: Sale) -> None:
     reservations, ledger = sale.shop._rebuilding
     shard = _shard(sale)
@@ -284,6 +300,23 @@ def test_a_web_process_reopens_what_it_met_closed_when_no_worker_has(
     web()
     shop.epochs.refresh()
     sale.reserve()
+
+
+def test_a_bug_that_one_shard_meets_does_not_keep_the_others_closed(shop: Wiring) -> None:
+    tried: list[int] = []
+
+    def rebuild(shard: int) -> bool:
+        tried.append(shard)
+        if shard == 1:
+            raise TypeError("a bug")
+        return True
+
+    web = Reopen(rebuild, lambda: [1, 2], lambda: False, grace_s=0)  # type: ignore[arg-type]
+    web.met(1)
+    web.met(2)
+    web()
+    web()
+    assert tried == [1, 2, 1]
 
 
 def test_a_web_process_begins_to_wait_when_both_stores_answer(shop: Wiring, sale: Sale) -> None:

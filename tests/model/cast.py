@@ -102,7 +102,7 @@ class Cast:
         self.release, self.cancel, self.extend = Release(*stores), Cancel(*stores, SHARDS), Extend(*stores)
         self.open_zone = OpenZone(*stores, SHARDS)
         self.expire = Expire(*stores, pin_limit_ms=PIN_LIMIT_MS)
-        self.audit = Audit(*stores, close=lambda shard: world.rebuilding[0].freeze(shard, "closed"))
+        self.audit = Audit(*stores, world.outbox, close=lambda shard: world.rebuilding[0].freeze(shard, "closed"))
 
     def rebuild(self, with_log: bool) -> Rebuild:
         reservations, ledger = self.world.rebuilding

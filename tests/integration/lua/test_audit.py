@@ -190,6 +190,18 @@ def test_a_zone_of_too_many_reservations_to_add_up_has_a_seat_for_each_and_some_
     _reopen(sale)
 
 
+def test_an_end_that_waits_for_kafka_is_not_decided_again(sale: Sale, owner: psycopg.Connection[Any]) -> None:
+    """Kafka is away for more than the hour for which Redis keeps what has ended."""
+    released = sale.reserve("ann", 2).booking.booking_id
+    sale.record()
+    sale.shop.release("ann", released)
+    sale.shop.redis.command("DEL", key_of(f"{_space(sale)}:r:{released}"))
+    owner.execute("UPDATE booking.bookings SET deadline = clock_timestamp() - interval '61 s'")
+    assert sale.shop.audit.settle_stale(_shard(sale)) == 0
+    sale.record()
+    assert sale.history(released)[-1][1] == "released"
+
+
 def test_what_redis_does_not_know_a_minute_past_its_deadline_is_ended_by_postgres(
     sale: Sale, owner: psycopg.Connection[Any]
 ) -> None:

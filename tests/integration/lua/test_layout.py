@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import msgpack
+import pytest
 
 from app.domain.ids import new_booking_id, shard_of_event
 from app.stores import keys
 from app.stores.outboxes import RedisOutbox
 from tests.support.seats import Sale, reopen
+from worker.events import encode_log
 
 TWO_DAYS = 2 * 24 * 3600
 
@@ -61,6 +63,22 @@ def test_an_entry_of_the_outbox_from_before_layout_2_is_read_as_it_was_told(sale
         }
     finally:
         sale.shop.redis.command("XDEL", keys.outbox(_shard(sale)), seq)
+
+
+@pytest.mark.parametrize("user", [b"an\xff", 7], ids=["no UTF-8", "no text"])
+def test_an_entry_that_no_json_can_tell_keeps_its_number_and_those_behind_it_go_on(sale: Sale, user: object) -> None:
+    """Somebody has put it there by hand."""
+    sale.record()
+    at_rest = (sale.event_id, "A", user, 2, 777, "THB", 1_000, 60_000, 90_000, 1, "", "", 60)
+    told = bytes(16) + msgpack.packb(at_rest, use_bin_type=False)
+    stream, epoch = keys.outbox(_shard(sale)), sale.shop.epochs.of(_shard(sale))
+    seq = sale.shop.redis.command("XADD", stream, f"{epoch}-*", "created", told)
+    try:
+        (entry,) = sale.shop.outbox.read(_shard(sale), 10)
+        assert entry == {"seq": seq, "kind": "created", "booking_id": "00000000-0000-0000-0000-000000000000"}
+        assert encode_log("reservation.log", _shard(sale), [entry]).value
+    finally:
+        sale.shop.redis.command("XDEL", stream, seq)
 
 
 def test_a_reservation_whose_key_is_anothers_after_a_day_is_still_its_users(open_event: Callable[..., Sale]) -> None:

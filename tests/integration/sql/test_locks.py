@@ -180,3 +180,13 @@ def test_past_a_users_limit_a_rebuild_keeps_the_oldest(open_event: OpenEvent) ->
     sale.shop.redis.command("FLUSHALL")
     reopen(sale.shop)
     assert [sale.shop.get("ann", b).status for b in (first, second)] == ["reserved", "expired"]
+
+
+def test_the_server_gives_up_a_client_whose_host_is_gone_or_that_hangs_in_a_transaction(sale: Sale) -> None:
+    """It may have locked a shard. Postgres' own defaults are two hours, and never."""
+    wanted = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
+    wanted |= {"tcp_user_timeout": "10000", "idle_in_transaction_session_timeout": "10000"}
+    asked = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+    with sale.shop.postgres.session(5) as session:
+        assert dict(session.execute(asked, [list(wanted)]).fetchall()) == wanted
+    assert dict(sale.shop.postgres.rows(asked, [list(wanted)])) == wanted

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -176,6 +176,16 @@ def paid(number: int, kind: str = "payment.succeeded") -> Record:
     names = {"ce_specversion": "1.0", "ce_type": kind, "ce_source": "/till", "ce_id": str(number)}
     value = json.dumps({"attempt_id": "00000000-0000-4000-8000-000000000001"}).encode()
     return Record(value, number, [(name, text.encode()) for name, text in names.items()])
+
+
+def test_a_word_about_a_payment_that_no_index_can_hold_is_poison() -> None:
+    """Postgres would refuse it for ever, and nothing behind it would be noted."""
+    noted: list[str] = []
+    receive = ReceivePayments(lambda source, notice: not noted.append(notice.message_id))
+    long = replace(paid(1), headers=[*paid(1).headers[:-1], ("ce_id", b"x" * 1000)])
+    outcome = receive([long, paid(2)])
+    assert (outcome.done, noted) == (2, ["/till 2"])
+    assert [poisoned.record.offset for poisoned in outcome.poisoned] == [1]
 
 
 def test_words_about_payments_are_noted_up_to_the_first_for_which_postgres_is_away() -> None:
