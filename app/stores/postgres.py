@@ -27,8 +27,8 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# The server as well gives up a client whose host has gone silent, and one that hangs in a transaction: what it has locked
-# is free then.
+# The server as well gives up a client whose host has gone silent, or that hangs in a transaction: what it has locked is
+# free then.
 _OF_THE_SESSION: Final = sql.SQL(
     "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
     "SET tcp_user_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'"
