@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dev.errors import with_tail
 from dev.kafka import Kafka
 from dev.postgres import Postgres
 from dev.redis import Redis
@@ -98,7 +99,7 @@ def stack(session_directory: Path) -> Iterator[Stack]:
     stack.down()
 
 
-# --- in CI, a test that did not run has failed ---
+# --- in CI, a test that did not run has failed; one that failed shows what the service said ---
 
 
 def _fail_a_skip(report: Any) -> None:
@@ -111,6 +112,8 @@ def _fail_a_skip(report: Any) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     _fail_a_skip(report)
+    if report.failed and isinstance(stack := getattr(item, "funcargs", {}).get("stack"), Stack):
+        report.sections += [(p.name, with_tail("", p.log)) for p in (stack.web, stack.worker)]
     return report
 
 

@@ -159,7 +159,7 @@ class Reconcile:
             orphans |= {
                 b.booking_id: ("FORGOTTEN" if b.booking_id in missing else "END_NOT_RECORDED", b.quantity) for b in lost
             }
-        waiting = told_of(self.outbox, shard_of_event(name[0], self.shards), orphans) if orphans else set()
+        waiting = told_of(self.outbox, shard_of_event(name[0], self.shards), orphans)
         return {booking_id: orphan for booking_id, orphan in orphans.items() if booking_id not in waiting}
 
     def _repair(self, report: Report) -> None:

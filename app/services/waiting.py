@@ -15,9 +15,9 @@ class Outbox(Protocol):
 
 def told_of(outbox: Outbox, shard: int, booking_ids: Collection[str]) -> set[str]:
     """Those of these bookings of which an entry waits. Raises `SERVICE_UNAVAILABLE`."""
-    found: set[str] = set()
+    asked, found = set(booking_ids), set[str]()
     after = None
-    while len(found) < len(booking_ids) and (batch := outbox.read(shard, _ENTRIES, after)):
-        found |= {str(entry["booking_id"]) for entry in batch} & set(booking_ids)
+    while found < asked and (batch := outbox.read(shard, _ENTRIES, after)):
+        found |= asked.intersection(str(entry["booking_id"]) for entry in batch)
         after = str(batch[-1]["seq"])
     return found

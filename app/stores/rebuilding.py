@@ -39,7 +39,7 @@ class RedisRebuilding:
         return not self.closed({shard: epoch})
 
     def closed(self, epochs: Mapping[int, int]) -> list[int]:
-        """The shards that do not sell at these epochs, all asked in one round trip. Raises `SERVICE_UNAVAILABLE`.
+        """The shards that do not sell at these epochs, all asked at once. Raises `SERVICE_UNAVAILABLE`.
 
         Asked once more over a new connection: nobody rebuilds a server that lives on after it has been replaced."""
         if closed := self._closed(epochs):
