@@ -29,8 +29,8 @@ status: ## what is running, where, with which log
 test: tools ## every test but `faults` and `test-extra`, against real servers of its own, two files at a time; ARGS="-k name -x" goes to pytest
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 	@$(if $(ARGS),true,$(PYTHON) -m pytest tests/alone)    # an event loop that no other test has used
-faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm
-	@exec $(PYTHON) -m pytest -s tests/faults $(ARGS)
+faults: tools ## kills, pauses, storms under load: minutes each; SEED=1 repeats a storm; ARGS=tests/faults/test_storm.py runs one file
+	@exec $(PYTHON) -m pytest -s $(if $(filter tests/%,$(ARGS)),,tests/faults) $(ARGS)
 model: tools ## the seam of the two stores: thousands of schedules on the model, hundreds on the real ones, some minutes; SEED=1 begins there
 	@SCHEDULES=$${SCHEDULES:-10000} REAL_SCHEDULES=$${REAL_SCHEDULES:-200} exec $(PYTHON) -m pytest -s -o timeout=3600 tests/model $(ARGS)
 test-extra: ## schemathesis over the API, SEED=2 for other requests; our calls to Stripe, by stripe-mock; some minutes

@@ -53,7 +53,8 @@ from app.stores.recorder import PostgresRecorder
 from app.stores.reservations import RedisReservations
 
 log = logging.getLogger(__name__)
-_EPOCHS_PERIOD_S = 1.0
+EPOCHS_PERIOD_S = 1.0
+"""A process that has not met a closed shard knows its new epoch so long after it was opened."""
 _STORES_TIME_MS = 2_000
 """What both stores may take together, beside the provider, for one step of a payment."""
 TimeLimit = Callable[[float], AbstractContextManager[Any]]
@@ -102,8 +103,8 @@ class Wiring:
         self.recorder = PostgresRecorder(self.postgres)
         _, ledger = self._rebuilding
         self.reopen = Reopen(self.rebuild(), self.closed_shards, ledger.worker_lives)
-        self._refresh = Every(_EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
-        self._background = [self._refresh, *([Every(_EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
+        self._refresh = Every(EPOCHS_PERIOD_S, self.epochs.refresh, "epochs")
+        self._background = [self._refresh, *([Every(EPOCHS_PERIOD_S, self.reopen, "reopen")] if self.reopens else [])]
         self.reservations = RedisReservations(
             self.redis,
             self.epochs,

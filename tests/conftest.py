@@ -7,6 +7,7 @@ a test that disturbs a server puts it back (resume, start, wait_until_ready) bef
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from app.wiring import EPOCHS_PERIOD_S
 from dev.errors import with_tail
 from dev.kafka import Kafka
 from dev.postgres import Postgres
@@ -95,6 +97,7 @@ def stack(session_directory: Path) -> Iterator[Stack]:
         ),
     )
     stack.up()
+    time.sleep(EPOCHS_PERIOD_S)  # by then the process that /readyz did not meet knows what the worker has opened, too
     yield stack
     stack.down()
 
