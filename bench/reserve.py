@@ -48,16 +48,19 @@ def by_token(event: str, secret: str) -> Request:
     return requests.of("POST", PATH, fields, order(event), tokens)
 
 
-def subjects(system: System, variants: Mapping[str, Mapping[str, str]], peers: Sequence[Subject]) -> list[Subject]:
-    """All that reserve for real, on the same stores."""
-    event = system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
+def subjects(system: System, variants: Mapping[str, Mapping[str, str]], event: str) -> list[Subject]:
+    """Web processes of Holdfast, on the same stores."""
     found = []
     for name, changed in variants.items():
         web = system.stack.web if not changed else system.web(name, changed)
         jwt_mode = changed.get("AUTH_MODE") == "jwt"
         request = by_token(event, system.stack.settings["JWT_SECRET"]) if jwt_mode else reserving(event)
         found.append(Subject(name, web.base_url, request, system.roots(web, *ROLES), settle=system.drain))
-    return [*found, _naive(system, event), *peers]
+    return found
+
+
+def fresh_event(system: System) -> str:
+    return system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
 
 
 def _naive(system: System, event: str) -> Subject:
@@ -90,17 +93,28 @@ def _crowds(measured: Sequence[Subject]) -> list[Subject]:
     ]
 
 
-def run(
+def closed_loop(
     system: System,
     plan: Plan,
     variants: Mapping[str, Mapping[str, str]],
     peers: Sequence[Subject],
     say: Callable[[str], None],
 ) -> list[Row]:
-    """Closed loop for all in turns, then the open loop for those that reserve."""
-    measured = subjects(system, variants, peers)
+    """All that reserve, and the ceilings above them, by turns."""
     say("reserve, closed loop")
-    rows = in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
+    event = fresh_event(system)
+    measured = [*subjects(system, variants, event), _naive(system, event), *peers]
+    return in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
+
+
+def open_loop(
+    system: System,
+    plan: Plan,
+    variants: Mapping[str, Mapping[str, str]],
+    peers: Sequence[Subject],
+    rows: Sequence[Row],
+    say: Callable[[str], None],
+) -> None:
+    """Those that keep what Holdfast promises, into the rows of the closed loop."""
     say("reserve, open loop")
-    at_fixed_rates([subject for subject in measured if subject.name != _NAIVE], rows, plan, _SHARES)
-    return rows
+    at_fixed_rates([*subjects(system, variants, fresh_event(system)), *peers], rows, plan, _SHARES)
