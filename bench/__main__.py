@@ -15,7 +15,6 @@ from bench import (
     client,
     collector,
     confirm,
-    cpu,
     cycles,
     growth,
     pipeline,
@@ -142,7 +141,9 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
         results["collector"] = pause = collector.run(plan, _say)
         sections["collector"] = report.collector_table(pause)
     if "reserve" in wanted:
-        _reserve(arguments, plan, results, sections)
+        rows, idle = reserve.run(DIRECTORY / "system", plan, _variants(arguments), _peers(arguments), _say)
+        results["reserve"], results["idle"] = rows, idle
+        sections["reserve"] = "\n\n".join([report.closed_table(rows), report.idle_line(idle), report.open_table(rows)])
     if set(wanted) & set(ON_A_SYSTEM):
         with System(DIRECTORY / "system") as system:
             if "verbs" in wanted:
@@ -164,18 +165,6 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
                 sections["cycles"] = report.cycles_table(held)
     told = {name: f"{text}\n\n{occasion}" for name, text in sections.items()}
     return results, {"machine": f"{results['machine']}.", **told}
-
-
-def _reserve(arguments: argparse.Namespace, plan: Plan, results: dict[str, Any], sections: dict[str, str]) -> None:
-    """Each loop has a system of its own: the closed one leaves millions of live reservations, more than a sale has, and
-    Redis' tables that double, its file that is rewritten and Postgres' vacuum would be the latency of the open one."""
-    variants, peers = _variants(arguments), _peers(arguments)
-    with System(DIRECTORY / "system") as system:
-        results["idle"] = idle = cpu.idle(system.roots(system.stack.web, *reserve.ROLES))
-        results["reserve"] = rows = reserve.closed_loop(system, plan, variants, peers, _say)
-    with System(DIRECTORY / "system") as system:
-        reserve.open_loop(system, plan, variants, peers, rows, _say)
-    sections["reserve"] = "\n\n".join([report.closed_table(rows), report.idle_line(idle), report.open_table(rows)])
 
 
 def _draw(results: Mapping[str, Any]) -> None:

@@ -138,6 +138,18 @@ def at_fixed_rates(subjects: Sequence[Subject], rows: Sequence[Row], plan: Plan,
         )
 
 
+def middle(rounds: Sequence[Sequence[Row]]) -> list[Row]:
+    """The medians of rounds that were measured apart, with the same rows in each."""
+    return [
+        Row(
+            same[0].name,
+            _median([row.closed for row in same]),
+            {share: _median_open([row.at[share] for row in same]) for share in same[0].at},
+        )
+        for same in zip(*rounds, strict=True)
+    ]
+
+
 def _parts(sample: Sample) -> str:
     parts = ", ".join(f"{role} {us:.0f}" for role, us in sample.cpu_us.items())
     return f"{sample.total_us:.0f} µs ({parts}), driver {sample.driver:.0%}, {sample.cores:.2f} cores busy"

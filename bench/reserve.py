@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import jwt
 from redis import Redis
 
-from bench import requests
-from bench.measure import Plan, Row, Subject, at_fixed_rates, in_turns
+from bench import cpu, requests
+from bench.measure import Plan, Row, Subject, at_fixed_rates, in_turns, middle
 from bench.requests import N, Request
 from bench.system import System
 
@@ -59,10 +60,6 @@ def subjects(system: System, variants: Mapping[str, Mapping[str, str]], event: s
     return found
 
 
-def fresh_event(system: System) -> str:
-    return system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
-
-
 def _naive(system: System, event: str) -> Subject:
     url = system.stack.settings["REDIS_URL"].removesuffix("/0") + "/1"
     arguments = ["-c", "bench/naive_gunicorn.py", "bench.naive:create_app()"]
@@ -93,28 +90,35 @@ def _crowds(measured: Sequence[Subject]) -> list[Subject]:
     ]
 
 
-def closed_loop(
-    system: System,
+def run(
+    directory: Path,
     plan: Plan,
     variants: Mapping[str, Mapping[str, str]],
     peers: Sequence[Subject],
     say: Callable[[str], None],
+) -> tuple[list[Row], dict[str, float]]:
+    """The rows, and what the processes take with nothing to do, as `cpu.idle` tells it.
+
+    Each round has a system of its own, empty at first, as a sale begins: after some rounds on one there would be
+    millions of live reservations, more than a sale has, and what is measured would be Redis' tables that double, its
+    file that is rewritten and Postgres' vacuum."""
+    rounds: list[list[Row]] = []
+    idle: dict[str, float] = {}
+    for number in range(plan.rounds):
+        with System(directory) as system:
+            idle = idle or cpu.idle(system.roots(system.stack.web, *ROLES))
+            say(f"reserve, round {number + 1} of {plan.rounds}")
+            rounds.append(_round(system, replace(plan, rounds=1), variants, peers))
+    return middle(rounds), idle
+
+
+def _round(
+    system: System, plan: Plan, variants: Mapping[str, Mapping[str, str]], peers: Sequence[Subject]
 ) -> list[Row]:
-    """All that reserve, and the ceilings above them, by turns."""
-    say("reserve, closed loop")
-    event = fresh_event(system)
-    measured = [*subjects(system, variants, event), _naive(system, event), *peers]
-    return in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
-
-
-def open_loop(
-    system: System,
-    plan: Plan,
-    variants: Mapping[str, Mapping[str, str]],
-    peers: Sequence[Subject],
-    rows: Sequence[Row],
-    say: Callable[[str], None],
-) -> None:
-    """Those that keep what Holdfast promises, into the rows of the closed loop."""
-    say("reserve, open loop")
-    at_fixed_rates([*subjects(system, variants, fresh_event(system)), *peers], rows, plan, _SHARES)
+    """The closed loop for all in turns, then the open loop for those that keep what Holdfast promises."""
+    event = system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
+    ours = [*subjects(system, variants, event), *peers]
+    measured = [*ours, _naive(system, event)]
+    rows = in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
+    at_fixed_rates(ours, rows, plan, _SHARES)
+    return rows
