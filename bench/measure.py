@@ -74,9 +74,9 @@ class Row:
     at: dict[float, Open] = field(default_factory=dict)
 
 
-def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float) -> Sample:
-    """One run of the closed loop, of which so many requests a second may be expected. Raises `RuntimeError` when the
-    answers are not those expected."""
+def closed(subject: Subject, plan: Plan, seconds: float, most_per_second: float = 0.0) -> Sample:
+    """One run of the closed loop; `most_per_second` may be expected, where each request uses something up. Raises
+    `RuntimeError` when the answers are not those expected."""
     interruption.sleep(0)  # Ctrl-C ends it here
     request = subject.renew(int(most_per_second * seconds * 1.5)) if subject.renew else subject.request
     before, busy = cpu.used(subject.roots), cpu.of_the_machine()
@@ -114,28 +114,25 @@ def in_turns(subjects: Sequence[Subject], plan: Plan) -> list[Row]:
     return [Row(name, _median(samples)) for name, samples in taken.items()]
 
 
-def at_fixed_rates(subjects: Sequence[Subject], rows: Sequence[Row], plan: Plan, shares: Sequence[float]) -> None:
-    """The open loop at shares of what the closed loop does a moment before, by turns; into the rows. The machine's pace
-    drifts: four fifths of what it did ten minutes ago may be all that it can do now."""
-    taken: dict[tuple[str, float], list[Open]] = {}
-    by_name = {row.name: row for row in rows}
+def at_fixed_rates(subjects: Sequence[Subject], plan: Plan, shares: Sequence[float]) -> dict[str, dict[float, Open]]:
+    """By name and share: the median of the open loop at shares of what the closed loop does a moment before, by turns,
+    after a warm-up. The machine's pace drifts: four fifths of what it did ten minutes ago may be all that it can do."""
+    for subject in subjects:
+        closed(subject, plan, min(plan.seconds, _CAPACITY_S))
+    taken: dict[str, dict[float, list[Open]]] = {s.name: {share: [] for share in shares} for s in subjects}
     for _ in range(plan.rounds):
         for subject in subjects:
-            known = by_name[subject.name].closed.per_second
-            capacity = closed(subject, plan, min(plan.seconds, _CAPACITY_S), known).per_second
+            capacity = closed(subject, plan, min(plan.seconds, _CAPACITY_S)).per_second
             for share in shares:
                 rate = max(1.0, capacity * share)
-                count = int(rate * plan.open_seconds) + 1
-                request = subject.renew(count) if subject.renew else subject.request
-                ran = openloop.run(subject.url, request, plan.directory / "open", rate, plan.open_seconds)
+                ran = openloop.run(subject.url, subject.request, plan.directory / "open", rate, plan.open_seconds)
                 subject.settle()
-                taken.setdefault((subject.name, share), []).append(replace(ran, rate=rate))
-    for (name, share), runs in taken.items():
-        middle = by_name[name].at[share] = _median_open(runs)
-        plan.say(
-            f"    {name} at {share:.0%} ({middle.rate:,.0f}/s): p50 {middle.p50_ms:.1f}, p99 {middle.p99_ms:.1f}, "
-            f"p99.9 {middle.p999_ms:.1f} ms, {middle.failed} failed, driver {middle.cpu:.0%} of a core"
-        )
+                taken[subject.name][share].append(replace(ran, rate=rate))
+                plan.say(
+                    f"    {subject.name} at {share:.0%} ({rate:,.0f}/s): p50 {ran.p50_ms:.1f}, p99 {ran.p99_ms:.1f}, "
+                    f"p99.9 {ran.p999_ms:.1f} ms, {ran.failed} failed, driver {ran.cpu:.0%} of a core"
+                )
+    return {name: {share: _median_open(runs) for share, runs in at.items()} for name, at in taken.items()}
 
 
 def middle(rounds: Sequence[Sequence[Row]]) -> list[Row]:

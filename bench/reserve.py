@@ -115,10 +115,10 @@ def run(
 def _round(
     system: System, plan: Plan, variants: Mapping[str, Mapping[str, str]], peers: Sequence[Subject]
 ) -> list[Row]:
-    """The closed loop for all in turns, then the open loop for those that keep what Holdfast promises."""
+    """The open loop for those that keep what Holdfast promises, then the closed loop for all in turns."""
     event = system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
     ours = [*subjects(system, variants, event), *peers]
+    at = at_fixed_rates(ours, plan, _SHARES)
     measured = [*ours, _naive(system, event)]
     rows = in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
-    at_fixed_rates(ours, rows, plan, _SHARES)
-    return rows
+    return [replace(row, at=at.get(row.name, {})) for row in rows]
