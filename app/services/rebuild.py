@@ -35,7 +35,7 @@ class Rebuild:
         """Opens `shard` again if it is closed; False if somebody else is at it. To `purge` sandbox events is to rebuild
         their shard, open or not, without them. Raises `SERVICE_UNAVAILABLE`, `FORBIDDEN` if that may not be.
 
-        May die at any line: the session lock falls with its connection, and the next one starts from the freeze."""
+        May die or hang at any line: the session lock falls, and the next one starts from the freeze."""
         if purge:
             self.ledger.check_purge(purge)  # before anything is stopped for it
         with self.ledger.rebuild_lock(shard) as mine:
@@ -44,7 +44,7 @@ class Rebuild:
             if not purge and self.reservations.is_open(shard, self.epochs()[shard]):
                 return True  # somebody did it while we waited
             began = time.monotonic()
-            progress = _Progress(shard, self.on_progress, began)
+            progress = _Progress(shard, self.on_progress, self.ledger.keep_lock, began)
             token = secrets.token_hex(8)
             run_id = self.reservations.freeze(shard, token)
             log.info("shard %d: frozen, recording what survived", shard)
@@ -93,10 +93,11 @@ class Rebuild:
 
 @dataclass(slots=True)
 class _Progress:
-    """Of one rebuild: every step for the metrics, and a line a second in the log."""
+    """Of one rebuild: every step for the metrics; and each second a line in the log, and a sign of life to Postgres."""
 
     shard: int
     tell: OnProgress
+    keep_lock: Callable[[int], None]
     said_at: float
 
     def __call__(self, step: Step, count: int) -> None:
@@ -104,3 +105,4 @@ class _Progress:
         if (now := time.monotonic()) - self.said_at >= _TELL_EVERY_S:
             self.said_at = now
             log.info("shard %d: %s so far: %d", self.shard, step, count)
+            self.keep_lock(self.shard)

@@ -1,7 +1,7 @@
 """What still waits in a shard's outbox will be recorded. With Kafka away that may be long, and Redis forgets what has
 ended before that; it is neither drift nor forgotten."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from app.domain.ports import Entry
@@ -10,14 +10,13 @@ _ENTRIES = 1000
 
 
 class Outbox(Protocol):
-    def read(self, shard: int, limit: int, after: str | None = None) -> Sequence[Entry]: ...
+    def batches(self, shard: int, limit: int) -> Iterable[Sequence[Entry]]: ...
 
 
 def told_of(outbox: Outbox, shard: int, booking_ids: Collection[str]) -> set[str]:
     """Those of these bookings of which an entry waits. Raises `SERVICE_UNAVAILABLE`."""
-    asked, found = set(booking_ids), set[str]()
-    after = None
-    while found < asked and (batch := outbox.read(shard, _ENTRIES, after)):
-        found |= asked.intersection(str(entry["booking_id"]) for entry in batch)
-        after = str(batch[-1]["seq"])
-    return found
+    asked = set(booking_ids)
+    if not asked:
+        return set()
+    told = (str(entry["booking_id"]) for batch in outbox.batches(shard, _ENTRIES) for entry in batch)
+    return {booking_id for booking_id in told if booking_id in asked}

@@ -4,7 +4,7 @@ Nothing is claimed and there is no cursor: what is there is unpublished. So any 
 duplicates at most, and never in another order than the first time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +45,13 @@ class RedisOutbox:
         Raises `SERVICE_UNAVAILABLE`."""
         (reply,) = self._redis.pipeline([_range(shard, limit, f"({after}" if after else "-")], raw=True)
         return _entries(reply)
+
+    def batches(self, shard: int, limit: int) -> Iterator[list[dict[str, Any]]]:
+        """All that waits, in order, as `read` answers it. Raises `SERVICE_UNAVAILABLE`."""
+        after = None
+        while batch := self.read(shard, limit, after):
+            yield batch
+            after = batch[-1]["seq"]
 
     def heads(self, shards: Sequence[int], limit: int) -> dict[int, list[dict[str, Any]]]:
         """`read` of every shard, in one round trip; shards with nothing are left out. Raises `SERVICE_UNAVAILABLE`."""

@@ -70,11 +70,8 @@ class RedisRebuilding:
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
         """What the shard's outbox still holds, in order. It stays there: the relay publishes it later, as repeats. What
         is no stream holds nothing: somebody has put it there, and nobody can write to it."""
-        after = None
         try:
-            while batch := self._outbox.read(shard, _ENTRIES, after):
-                yield batch
-                after = batch[-1]["seq"]
+            yield from self._outbox.batches(shard, _ENTRIES)
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
@@ -122,19 +119,22 @@ def _is_old(key: bytes, epochs: Mapping[int, int]) -> bool:
 
 
 class PostgresRebuilding:
-    """`timeout_s` bounds the image, seconds."""
+    """`timeout_s` bounds the image, seconds. Who has a shard's lock and is silent for `silence_s`, loses it."""
 
-    def __init__(self, postgres: Postgres, timeout_s: float = 60) -> None:
+    def __init__(self, postgres: Postgres, timeout_s: float = 60, silence_s: float = 30) -> None:
         self._postgres = postgres
         self._timeout_s = timeout_s
+        self._silence_s = silence_s
         self._locked: dict[int, psycopg.Connection[TupleRow]] = {}
         """By shard, where we have its lock."""
 
     @contextmanager
     def rebuild_lock(self, shard: int) -> Iterator[bool]:
         """The shard's session lock, from before freeze until after install; False if another has it. It falls with its
-        connection, however the process ends. Raises `SERVICE_UNAVAILABLE`."""
+        connection, however the process ends, and where the process lives on but hangs (a SIGSTOP, a machine that is
+        moved), Postgres ends that. Raises `SERVICE_UNAVAILABLE`."""
         with self._postgres.session(self._timeout_s) as connection:
+            connection.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{self._silence_s:g}s"])
             row = connection.execute("SELECT pg_try_advisory_lock(2, %s)", [shard]).fetchone()
             if not (row and row[0]):
                 yield False
@@ -144,6 +144,11 @@ class PostgresRebuilding:
                 yield True
             finally:
                 del self._locked[shard]
+
+    def keep_lock(self, shard: int) -> None:
+        """Says that we live. Raises `SERVICE_UNAVAILABLE`: we have said so too late, and the lock is lost."""
+        with self._session_of(shard) as connection, translated():
+            connection.execute("SELECT 1")
 
     def worker_lives(self) -> bool:
         """Whether somebody is on duty (`PostgresDuty`). Raises `SERVICE_UNAVAILABLE`."""

@@ -2,6 +2,7 @@
 
 The fault of each test is in its name; the server is a real one that is emptied, restarted or edited."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from app.domain.errors import Refusal, refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Seats
+from app.services.rebuild import Rebuild
 from app.services.reopen import Reopen
 from app.stores import keys
-from app.stores.rebuilding import PostgresDuty
+from app.stores.rebuilding import PostgresDuty, PostgresRebuilding
 from app.wiring import Wiring
 from dev.redis import Redis
+from tests.support.buyers import until
 from tests.support.seats import HOLD_SECONDS, Sale, reopen
 
 OpenEvent = Callable[..., Sale]
@@ -215,6 +218,44 @@ def test_a_rebuilder_that_has_lost_its_lock_raises_no_epoch(sale: Sale, database
         )
         sale.refused("SERVICE_UNAVAILABLE", ledger.shard_image, shard)
     assert sale.shop.ledger.epochs()[shard] == epoch
+
+
+def test_a_rebuilder_that_hangs_is_overtaken_and_one_that_says_it_lives_is_not(sale: Sale) -> None:
+    """It was stopped (SIGSTOP, a machine that is moved) behind its freeze: without an end of its lock the shard would
+    sell nothing until somebody kills it."""
+    reservations, _ = sale.shop._rebuilding
+    hanging = PostgresRebuilding(sale.shop.postgres, silence_s=0.5)
+    shard = _shard(sale)
+    with hanging.rebuild_lock(shard) as mine:
+        assert mine
+        run_id = reservations.freeze(shard, "hanging")
+        for _ in range(10):
+            hanging.keep_lock(shard)
+            assert sale.shop.rebuild()(shard) is False
+            time.sleep(0.1)
+        until(lambda: sale.shop.rebuild()(shard), 5, "the shard is open")
+        sale.refused("SERVICE_UNAVAILABLE", hanging.keep_lock, shard)
+        sale.refused("SERVICE_UNAVAILABLE", hanging.shard_image, shard)
+        sale.refused("SERVICE_UNAVAILABLE", reservations.flip, shard, "hanging", run_id, sale.shop.epochs.of(shard) + 1)
+    sale.shop.epochs.refresh()
+    sale.reserve()
+
+
+def test_a_rebuild_that_takes_long_keeps_its_lock(sale: Sale) -> None:
+    """Each step takes a second, and all of them longer than the silence that Postgres allows."""
+    reservations, others = sale.shop._rebuilding
+    shard, seen = _shard(sale), []
+
+    def slowly(*_: Any) -> None:
+        time.sleep(1)
+        with others.rebuild_lock(shard) as mine:
+            seen.append(mine)
+
+    sale.shop.close_shard(shard)
+    ledger = PostgresRebuilding(sale.shop.postgres, silence_s=2)
+    assert Rebuild(reservations, ledger, sale.shop.ledger.epochs, sale.shop.recorder, None, slowly)(shard)
+    assert len(seen) > 3
+    assert not any(seen)
 
 
 def test_a_rebuilder_does_not_open_a_server_that_it_did_not_freeze(sale: Sale) -> None:

@@ -1,4 +1,5 @@
-"""`python -m tests.support.dying_rebuilder SHARD LINE before|after`: rebuilds a shard, and dies at that line of it."""
+"""`python -m tests.support.dying_rebuilder SHARD LINE before|after SIGKILL|SIGSTOP`: rebuilds a shard, and dies or
+hangs at that line of it."""
 
 import os
 import signal
@@ -21,13 +22,16 @@ LINES: Final[dict[str, type]] = {
 }
 
 
-def main(shard: str, line: str, when: str) -> None:
+def main(shard: str, line: str, when: str, signal_name: str) -> None:
     call = getattr(LINES[line], line)
 
-    def dies(*arguments: Any) -> None:
+    def dies(*arguments: Any) -> Any:
+        if when == "before":
+            os.kill(os.getpid(), signal.Signals[signal_name])
+        answer = call(*arguments)
         if when == "after":
-            call(*arguments)
-        os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[signal_name])
+        return answer
 
     setattr(LINES[line], line, dies)
     wiring = build_worker(Settings.from_environment())
