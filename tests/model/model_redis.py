@@ -244,10 +244,7 @@ class ModelRedis:
         return self.server.run_id
 
     def survivors(self, shard: int) -> Iterator[Sequence[Entry]]:
-        after = 0
-        while batch := self.read(shard, 500, after):
-            yield batch
-            after += len(batch)
+        return self.batches(shard, 500)
 
     def highest_epoch(self, shard: int) -> int:
         return max(self.server.spaces, default=0)
@@ -283,9 +280,15 @@ class ModelRedis:
 
     # --- the outbox ---
 
-    def read(self, shard: int, limit: int, after: Any = None) -> list[dict[str, Any]]:
+    def read(self, shard: int, limit: int, after: str = "0-0") -> list[dict[str, Any]]:
         self.stage.pause()
-        return [dict(entry) for entry in self.server.outbox[after or 0 :][:limit]]
+        return [dict(e) for e in self.server.outbox if _number(e["seq"]) > _number(after)][:limit]
+
+    def batches(self, shard: int, limit: int) -> Iterator[list[dict[str, Any]]]:
+        after = "0-0"
+        while batch := self.read(shard, limit, after):
+            yield batch
+            after = batch[-1]["seq"]
 
     def acknowledge(self, last_seqs: Mapping[int, str]) -> None:
         self.stage.pause()
