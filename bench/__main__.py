@@ -35,7 +35,7 @@ from dev.errors import DevError, Interrupted
 from dev.process import ROOT
 
 DIRECTORY: Final = ROOT / ".run" / "bench"
-ON_SYSTEMS: Final = ("reserve",)
+ON_SYSTEMS: Final = ("reserve",)  # a round, a system
 ON_A_SYSTEM: Final = ("verbs", "profile", "confirm", "pipeline", "cycles")
 IN_THE_LAB: Final = ("scripts", "client", "growth")
 IN_A_PROCESS: Final = ("views", "collector")
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="three short rounds; alone: {} in under two minutes".format(", ".join(IN_A_HURRY)),
+        help="two short rounds; alone: {} in some three minutes".format(", ".join(IN_A_HURRY)),
     )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each run")

@@ -25,7 +25,7 @@ class Plan:
     say: Callable[[str], None] = print
 
 
-QUICK = {"rounds": 3, "seconds": 1.0, "open_seconds": 1.5, "connections": 64}
+QUICK = {"rounds": 2, "seconds": 1.0, "open_seconds": 1.5, "connections": 64}
 WHOLE = {"rounds": 5, "seconds": 8.0, "open_seconds": 8.0, "connections": 64}
 _CAPACITY_S: Final = 2.0
 """Of the closed loop, to know what there is to take a share of."""
@@ -115,24 +115,23 @@ def in_turns(subjects: Sequence[Subject], plan: Plan) -> list[Row]:
 
 
 def at_fixed_rates(subjects: Sequence[Subject], plan: Plan, shares: Sequence[float]) -> dict[str, dict[float, Open]]:
-    """By name and share: the median of the open loop at shares of what the closed loop does a moment before, by turns,
-    after a warm-up. The machine's pace drifts: four fifths of what it did ten minutes ago may be all that it can do."""
+    """By name and share: the open loop once, at shares of what the closed loop does a moment before, after a warm-up.
+    The machine's pace drifts: four fifths of what it did ten minutes ago may be all that it can do."""
     for subject in subjects:
         closed(subject, plan, min(plan.seconds, _CAPACITY_S))
-    taken: dict[str, dict[float, list[Open]]] = {s.name: {share: [] for share in shares} for s in subjects}
-    for _ in range(plan.rounds):
-        for subject in subjects:
-            capacity = closed(subject, plan, min(plan.seconds, _CAPACITY_S)).per_second
-            for share in shares:
-                rate = max(1.0, capacity * share)
-                ran = openloop.run(subject.url, subject.request, plan.directory / "open", rate, plan.open_seconds)
-                subject.settle()
-                taken[subject.name][share].append(replace(ran, rate=rate))
-                plan.say(
-                    f"    {subject.name} at {share:.0%} ({rate:,.0f}/s): p50 {ran.p50_ms:.1f}, p99 {ran.p99_ms:.1f}, "
-                    f"p99.9 {ran.p999_ms:.1f} ms, {ran.failed} failed, driver {ran.cpu:.0%} of a core"
-                )
-    return {name: {share: _median_open(runs) for share, runs in at.items()} for name, at in taken.items()}
+    at: dict[str, dict[float, Open]] = {subject.name: {} for subject in subjects}
+    for subject in subjects:
+        capacity = closed(subject, plan, min(plan.seconds, _CAPACITY_S)).per_second
+        for share in shares:
+            rate = max(1.0, capacity * share)
+            ran = openloop.run(subject.url, subject.request, plan.directory / "open", rate, plan.open_seconds)
+            subject.settle()
+            at[subject.name][share] = replace(ran, rate=rate)
+            plan.say(
+                f"    {subject.name} at {share:.0%} ({rate:,.0f}/s): p50 {ran.p50_ms:.1f}, p99 {ran.p99_ms:.1f}, "
+                f"p99.9 {ran.p999_ms:.1f} ms, {ran.failed} failed, driver {ran.cpu:.0%} of a core"
+            )
+    return at
 
 
 def middle(rounds: Sequence[Sequence[Row]]) -> list[Row]:
