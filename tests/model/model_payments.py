@@ -85,17 +85,17 @@ class ModelPayments:
         pg = self.postgres
         with pg.transaction(*self._locks(payment)) as epoch:
             row, attempt = pg.rows[payment.booking_id], pg.attempts[payment.number - 1]
-            if attempt.state not in ("intent", "pending", "voiding") or attempt.state == state:
-                return "CLOSED"
+            closed = attempt.state not in ("intent", "pending", "voiding") or attempt.state == state
             another = any(a for a in pg.attempts if a is not attempt and a.booking_id == row.booking_id and a.is_open)
             outcome = "CLOSED"
-            if row.status == "reserved" and (attempt.state != "voiding" or pin) and not another:
+            if row.status == "reserved" and (pin or not (closed or attempt.state == "voiding")) and not another:
                 if pin is None or pin.epoch != epoch:
-                    return "SERVICE_UNAVAILABLE"
+                    return "CLOSED" if closed else "SERVICE_UNAVAILABLE"
                 if pg.off != "declining_voids_the_pin":
                     row.void_pin = max(row.void_pin, pin.number)
                 outcome = "VOIDED"
-            attempt.state = state
+            if not closed:
+                attempt.state = state
             return outcome
 
     def put_off_payment(self, payment: Payment, delay_ms: int, detail: str | None, reference: str | None) -> None:

@@ -1,6 +1,7 @@
 """confirm with a payment provider: what each of its behaviours comes to, in both stores and in its own ledger."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -276,6 +277,33 @@ def test_a_void_pin_that_nobody_took_back_is_taken_back_by_the_sweeper(sale: Sal
     _sweep(sale)
     assert (sale.shop.get("ann", booking_id).status, sale.seats()) == ("reserved", HELD)
     assert sale.shop.release("ann", booking_id).status == "released"
+
+
+def _told_twice(sale: Sale, outcome: Outcome) -> str:
+    """Two calls for one payment, a double click or a retry beside the saga; both hear the provider's last word."""
+    booking_id = _reserved(sale)
+    payment = pay_of(sale).payments.open_payment(sale.shop.reservations.confirm(booking_id, "ann", "card-1"), 0).payment
+    assert payment
+    for _ in range(2):
+        assert pay_of(sale).conclude(payment, outcome).outcome == "PAYMENT_DECLINED"
+    return booking_id
+
+
+@pytest.mark.parametrize("state", ["declined", "failed", "voided"])
+def test_a_payment_whose_end_is_told_twice_leaves_the_reservation_to_another_card(
+    sale: Sale, provider: Provider, state: Any
+) -> None:
+    booking_id = _told_twice(sale, Outcome(state))
+    assert sale.shop.confirm("ann", booking_id, "approve-1").status == "confirmed"
+    assert steps(sale, booking_id) == [["intent", state], ["intent", "captured"]]
+
+
+def test_control_a_pin_of_a_payment_that_is_closed_stays_and_goes_red(sale: Sale, database: str) -> None:
+    closed = ("(p_pin IS NOT NULL OR NOT v_closed AND", "(NOT v_closed AND")
+    with altered_function(database, "void_pin", *closed):
+        booking_id = _told_twice(sale, Outcome("declined"))
+        with goes_red("pinned for a payment that is closed"):
+            assert not sale.shop.reservations.get(booking_id, "ann").pinned, "pinned for a payment that is closed"
 
 
 def test_an_unpin_of_another_number_changes_nothing(sale: Sale) -> None:
