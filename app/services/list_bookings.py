@@ -26,20 +26,29 @@ class ListBookings:
         """Up to `limit` bookings older than `before`, of one event or status if given. Raises `SERVICE_UNAVAILABLE`.
 
         Redis is asked about what it may know better: its own live reservations, and whatever Postgres still calls
-        reserved, which is never passed on unseen (rule 3.10)."""
+        reserved, which is never passed on unseen (rule 3.10). Its live ones first: what is confirmed in between is then
+        seen twice, and not by neither."""
         if before is not None and not is_booking_id(before):
             return Page([], None)
+        event_ids = [event_id] if event_id else [event.event_id for event, _ in self.ledger.catalogue()]
+        seen = list(self.reservations.mine(user_id, event_ids, []))
         recorded = self.ledger.list_bookings(user_id, event_id, status, before, limit + 1)
         more = len(recorded) > limit
-        event_ids = [event_id] if event_id else [event.event_id for event, _ in self.ledger.catalogue()]
-        doubtful = [booking.booking_id for booking in recorded if booking.status == "reserved"]
         bookings = {booking.booking_id: booking for booking in recorded if booking.status != "reserved"}
+        live = {each.booking.booking_id for each in seen}
+        doubtful = {b.booking_id for b in recorded if b.status == "reserved"} - live
+        if doubtful:
+            seen += self.reservations.mine(user_id, [], sorted(doubtful))
+            for booking_id in doubtful - {each.booking.booking_id for each in seen}:
+                decided = self.ledger.get_booking(booking_id)
+                if decided and decided.status != "reserved":
+                    bookings[booking_id] = decided
         oldest = recorded[-1].booking_id if more else ""
-        for seen in self.reservations.mine(user_id, event_ids, doubtful):
-            booking = seen.booking
+        for each in seen:
+            booking = each.booking
             in_page = oldest <= booking.booking_id and (before is None or booking.booking_id < before)
-            if in_page and not (seen.pinned and booking.booking_id in bookings):
-                bookings.setdefault(booking.booking_id, self._pinned(booking) if seen.pinned else booking)
+            if in_page and not (each.pinned and booking.booking_id in bookings):
+                bookings.setdefault(booking.booking_id, self._pinned(booking) if each.pinned else booking)
         found = sorted(bookings.values(), key=lambda booking: booking.booking_id, reverse=True)
         page = [booking for booking in found if status is None or booking.status == status]
         if len(page) > limit:

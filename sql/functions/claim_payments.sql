@@ -9,8 +9,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
         SELECT d.payment_no
         FROM payments AS d
         WHERE d.state IN ('intent', 'pending', 'voiding', 'refunding')
-            AND d.next_attempt_at <= clock_timestamp()
-            AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
+            AND d.next_attempt_at <= statement_timestamp()
+            AND (d.leased_until IS NULL OR d.leased_until <= statement_timestamp())
         ORDER BY d.next_attempt_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED

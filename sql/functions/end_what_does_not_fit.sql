@@ -21,7 +21,7 @@ BEGIN
         SELECT l.*
         FROM (
             SELECT
-                b.booking_id, b.quantity, b.reserved_at, b.deadline <= clock_timestamp() AS due,
+                b.booking_id, b.quantity, b.reserved_at, b.deadline <= statement_timestamp() AS due,
                 EXISTS (
                     SELECT FROM payments AS p WHERE p.booking_id = b.booking_id AND p.state IN ('intent', 'pending')
                 ) AS paying,

@@ -21,13 +21,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
             b.reserved_at AS since, b.status = 'reserved' AS live
         FROM bookings AS b
         WHERE b.shard = p_shard AND b.key_fingerprint IS NOT NULL
-            AND b.reserved_at > clock_timestamp() - interval '24 hours'
+            AND b.reserved_at > statement_timestamp() - interval '24 hours'
         UNION ALL
         SELECT
             i.event_id, i.user_id, i.verb, i.key, i.fingerprint, i.booking_id, i.answer, i.created_at,
             i.verb = 'reserve' AND (SELECT b.status = 'reserved' FROM bookings AS b WHERE b.booking_id = i.booking_id)
         FROM idempotency_keys AS i JOIN events AS e USING (event_id)
-        WHERE e.shard = p_shard AND i.created_at > clock_timestamp() - interval '24 hours'
+        WHERE e.shard = p_shard AND i.created_at > statement_timestamp() - interval '24 hours'
     ) AS k
     ORDER BY k.key, k.user_id, k.event_id, k.verb, k.since DESC
 $$;

@@ -18,7 +18,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
                 '[]'
             )
             FROM events AS e JOIN zones AS z USING (event_id)
-            WHERE e.shard = s.shard AND z.created_at < clock_timestamp() - interval '10 seconds'
+            WHERE e.shard = s.shard AND z.created_at < statement_timestamp() - interval '10 seconds'
         )
     FROM shards AS s
     WHERE s.shard = p_shard

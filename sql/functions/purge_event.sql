@@ -32,7 +32,7 @@ BEGIN
     DELETE FROM events AS e WHERE e.event_id = p_event_id;
     DELETE FROM redis_snapshots AS s WHERE s.event_id = p_event_id;
 
-    DELETE FROM purged_events AS p WHERE p.purged_at < clock_timestamp() - interval '30 days';
+    DELETE FROM purged_events AS p WHERE p.purged_at < statement_timestamp() - interval '30 days';
     INSERT INTO purged_events (event_id, shard) VALUES (p_event_id, p_shard)
     ON CONFLICT (event_id) DO UPDATE SET purged_at = excluded.purged_at;
     RETURN v_bookings;

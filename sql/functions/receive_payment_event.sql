@@ -11,7 +11,7 @@ BEGIN
     DELETE FROM payment_inbox AS i
     WHERE i.inbox_id IN (
         SELECT o.inbox_id FROM payment_inbox AS o
-        WHERE o.received_at < clock_timestamp() - interval '30 days'
+        WHERE o.received_at < statement_timestamp() - interval '30 days'
         ORDER BY o.received_at
         LIMIT 10
         FOR UPDATE SKIP LOCKED
@@ -19,7 +19,8 @@ BEGIN
     SELECT p.payment_no INTO v_payment_no FROM payments AS p
     WHERE p.attempt_id = p_attempt_id OR p.reference = p_reference
     ORDER BY p.payment_no DESC
-    LIMIT 1;
+    LIMIT 1
+    FOR UPDATE; -- before the reference to it below, which takes a weaker lock: two words at once would wait for each other
     INSERT INTO payment_inbox (source, message_id, type, payment_no, payload)
     VALUES (p_source, p_message_id, p_type, v_payment_no, p_payload)
     ON CONFLICT ON CONSTRAINT payment_inbox_once DO NOTHING;

@@ -26,7 +26,7 @@ BEGIN
     JOIN events AS e USING (event_id)
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_taken = ROW_COUNT;
-    DELETE FROM redis_snapshots AS s WHERE s.taken_at < clock_timestamp() - interval '1 day';
+    DELETE FROM redis_snapshots AS s WHERE s.taken_at < statement_timestamp() - interval '1 day';
     RETURN v_taken;
 END
 $$;

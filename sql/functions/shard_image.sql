@@ -40,7 +40,7 @@ BEGIN
         CASE WHEN p.booking_id IS NULL THEN 0 ELSE to_ms(clock_timestamp()) END,
         coalesce(p.payment_id, ''), coalesce(b.idempotency_key, ''), coalesce(b.key_fingerprint, k.fingerprint, ''),
         CASE WHEN coalesce(b.key_fingerprint, k.fingerprint) IS NOT NULL
-            AND b.reserved_at > clock_timestamp() - interval '24 hours'
+            AND b.reserved_at > statement_timestamp() - interval '24 hours'
             THEN idempotency_digest(b.event_id, b.user_id, 'reserve', b.idempotency_key) ELSE '' END,
         CASE WHEN b.key_fingerprint IS NOT NULL THEN to_ms(coalesce(b.promised, b.deadline))
             ELSE coalesce((k.answer ->> 'deadline')::bigint, 0) END,

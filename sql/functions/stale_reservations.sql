@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
     SELECT s.epoch, booking_json(b)
     FROM bookings AS b
     JOIN shards AS s USING (shard)
-    WHERE b.shard = p_shard AND b.status = 'reserved' AND b.deadline < clock_timestamp() - interval '60 seconds'
+    WHERE b.shard = p_shard AND b.status = 'reserved' AND b.deadline < statement_timestamp() - interval '60 seconds'
     ORDER BY b.deadline
     LIMIT p_limit
 $$;

@@ -26,7 +26,10 @@ BEGIN
         WHERE p.booking_id = v_booking.booking_id AND p.payment_no <> p_payment_no AND p.state IN ('intent', 'pending')
     ) THEN
         IF p_pin IS NULL OR p_epoch <> (SELECT s.epoch FROM shards AS s WHERE s.shard = v_booking.shard) THEN
-            RETURN CASE WHEN v_closed THEN 'CLOSED' ELSE 'SERVICE_UNAVAILABLE' END;
+            IF v_closed THEN
+                RETURN v_outcome;
+            END IF;
+            RETURN 'SERVICE_UNAVAILABLE';
         END IF;
         UPDATE bookings AS b
         SET void_pin = greatest(b.void_pin, p_pin)

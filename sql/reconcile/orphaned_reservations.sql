@@ -5,7 +5,7 @@ SELECT b.event_id, b.zone_id, b.booking_id, b.user_id, b.quantity, b.deadline, c
 FROM booking.bookings AS b
 WHERE
     (
-        b.status = 'reserved' AND b.deadline < clock_timestamp() - interval '2 minutes'
+        b.status = 'reserved' AND b.deadline < statement_timestamp() - interval '2 minutes'
         AND NOT EXISTS (
             SELECT FROM booking.payments AS p WHERE p.booking_id = b.booking_id AND p.state IN ('intent', 'pending')
         )

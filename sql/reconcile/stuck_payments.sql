@@ -7,11 +7,11 @@ SELECT
 FROM booking.payments AS p
 LEFT JOIN booking.bookings AS b USING (booking_id)
 WHERE
-    (p.state IN ('intent', 'pending') AND p.created_at < clock_timestamp() - interval '2 minutes')
+    (p.state IN ('intent', 'pending') AND p.created_at < statement_timestamp() - interval '2 minutes')
     OR (
         p.state IN ('voiding', 'refunding')
         AND (SELECT max(s.at) FROM booking.payment_steps AS s WHERE s.payment_no = p.payment_no AND s.state = p.state)
-        < clock_timestamp() - interval '2 minutes'
+        < statement_timestamp() - interval '2 minutes'
     )
     OR (p.state = 'captured' AND b.status IS DISTINCT FROM 'confirmed')
 ORDER BY p.created_at;

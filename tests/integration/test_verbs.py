@@ -292,6 +292,30 @@ def test_pages_of_a_list_join_without_a_gap(open_event: OpenEvent) -> None:
     assert seen == sorted(everything, reverse=True)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("read", ["list_bookings", "mine"])
+def test_what_is_confirmed_while_a_list_is_read_is_in_it(
+    sale: Sale, monkeypatch: pytest.MonkeyPatch, read: str, recorded: bool
+) -> None:
+    """Behind either store's first answer; Redis forgets a booking when Postgres has it."""
+    booking_id = sale.reserve("ann").booking.booking_id
+    if recorded:
+        sale.record()
+    owner = type(sale.shop.ledger if read == "list_bookings" else sale.shop.reservations)
+    real = getattr(owner, read)
+
+    def confirmed_behind_it(*arguments: Any) -> Any:
+        answer = real(*arguments)
+        monkeypatch.undo()
+        sale.record()
+        sale.shop.confirm("ann", booking_id, None)
+        return answer
+
+    monkeypatch.setattr(owner, read, confirmed_behind_it)
+    assert [listed for listed, _ in _listed(sale)] == [booking_id]
+    assert _listed(sale) == [(booking_id, "confirmed")]
+
+
 def test_a_list_over_all_events_finds_what_only_redis_knows(open_event: OpenEvent) -> None:
     sales = [open_event(), open_event()]
     ids = {sale.reserve("zoe").booking.booking_id for sale in sales}

@@ -1,5 +1,6 @@
 """How each protection is switched off in the real code: some lines of a script or a function, or a step in Python."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -210,7 +211,7 @@ if here + user_confirmed + quantity > per_user then""",
                 ("WHERE known.created_at <= excluded.created_at - interval '24 hours'", "WHERE false")
             ],
             "kept_keys": [
-                ("AND b.reserved_at > clock_timestamp() - interval '24 hours'", ""),
+                ("AND b.reserved_at > statement_timestamp() - interval '24 hours'", ""),
                 ("k.since DESC", "k.since"),
             ],
         }
@@ -221,7 +222,7 @@ if here + user_confirmed + quantity > per_user then""",
 
 def clocked(text: str) -> str:
     """A function of Postgres with the schedule's clock for its own."""
-    return text.replace("clock_timestamp()", "booking.test_clock()")
+    return re.sub(r"\b(clock|statement)_timestamp\(\)", "booking.test_clock()", text)
 
 
 def load_with_the_clock(database_url: str) -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,12 @@ def test_a_function_opens_with_its_promise_and_defines_what_its_file_is_named_fo
     for word in ("Locks", "dempoten", "aises"):
         assert word in header, f"{name}.sql does not tell: {word}"
     assert re.findall(r"CREATE OR REPLACE FUNCTION booking\.(\w+)", text) == [name]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("sql/[fr]*/*.sql")), ids=lambda path: path.stem)
+def test_no_row_is_compared_with_a_clock_that_moves(path: Path) -> None:
+    """`clock_timestamp()` is volatile: no index is searched for it, and every row is read."""
+    assert not re.search(r"[<>]=?\s*clock_timestamp\(\)", path.read_text())
 
 
 def test_the_functions_outcomes_are_codes_of_the_table_or_states_of_a_decision() -> None:

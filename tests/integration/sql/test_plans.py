@@ -1,6 +1,7 @@
 """How Postgres finds what a batch is about does not hang on what was true when statistics were taken."""
 
 import json
+import time
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ from tests.support.controls import altered_function, goes_red
 from tests.support.seats import Sale
 
 _SCANS = "SELECT pg_stat_get_xact_numscans('booking.bookings_live'::regclass)"
+_READ = "SELECT pg_stat_get_xact_tuples_returned('booking.bookings_live'::regclass)"
 _AT_MS = 1_780_000_000_000
 
 
@@ -67,3 +69,29 @@ def test_control_by_its_status_it_would_be_looked_for_among_all_that_is_live(sal
     live = "b.status IS NOT DISTINCT FROM 'reserved'"
     with altered_function(database, "record_endings", live, "b.status = 'reserved'"), goes_red("assert"):
         assert _looks_through_what_is_live(sale, database) == 0
+
+
+def _read_of_what_is_live_for_what_is_stale(sale: Sale, database: str) -> int:
+    """Of 3,000 reservations that have an hour yet."""
+    shard, deadline_ms = shard_of_event(sale.event_id, len(sale.shop.shards)), int(time.time() + 3_600) * 1000
+    entries = [{**entry, "deadline_ms": deadline_ms} for entry in _entries(sale, 3_000)]
+    with psycopg.connect(database) as owner:
+        owner.execute("SELECT booking.record_reservations(p_entries => %s::jsonb)", [json.dumps(entries)])
+        owner.execute("ANALYZE booking.bookings")
+        before = owner.execute(_READ).fetchone()
+        owner.execute("SELECT * FROM booking.stale_reservations(p_shard => %s::smallint, p_limit => 500)", [shard])
+        after = owner.execute(_READ).fetchone()
+        owner.rollback()
+    assert before is not None
+    assert after is not None
+    return int(after[0] - before[0])
+
+
+def test_what_is_stale_is_found_without_a_look_at_what_is_live(sale: Sale, database: str) -> None:
+    assert _read_of_what_is_live_for_what_is_stale(sale, database) < 50
+
+
+def test_control_a_clock_that_moves_passes_the_index_by(sale: Sale, database: str) -> None:
+    moves = ("< statement_timestamp()", "< clock_timestamp()")
+    with altered_function(database, "stale_reservations", *moves), goes_red("assert"):
+        assert _read_of_what_is_live_for_what_is_stale(sale, database) < 50
