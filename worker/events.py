@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 
+from app.as_json import object_to_keep
 from app.domain.ids import shard_of_event
 from app.domain.model import Facts, Learned, Status
 from app.domain.payments import Notice
@@ -160,9 +161,12 @@ def decode_payment_event(value: bytes | None, headers: Headers) -> Notice:
         raise Poison(f"type {kind!r} is unknown")
     if len(f"{source} {id_}".encode()) > _PAYMENT_EVENT_ID_BYTES:
         raise Poison(f"`ce_source` and `ce_id` are longer than {_PAYMENT_EVENT_ID_BYTES} bytes: no index holds that")
-    if not id_ or "\0" in source + id_ or b"\\u0000" in (value or b""):
+    if not id_ or "\0" in source + id_:
         raise Poison("`ce_id` is missing, or there is a NUL, which Postgres cannot keep")
-    data = _object(value)
+    try:
+        data = object_to_keep(value or b"")
+    except ValueError as error:
+        raise Poison(f"not JSON: {error}") from None
     try:
         attempt_id = str(UUID(data.get("attempt_id")))
     except (ValueError, TypeError, AttributeError):

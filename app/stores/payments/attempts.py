@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import orjson
 from psycopg.types.json import Jsonb
 
 from app.domain.ids import is_booking_id
@@ -73,7 +74,7 @@ class PostgresPayments:
             "p_attempt_id => %s::uuid, p_reference => %s, p_succeeded => %s, p_payload => %s)",
             [
                 *(source, notice.message_id, notice.type, notice.attempt_id, notice.reference, notice.succeeded),
-                Jsonb(dict(notice.payload)),
+                Jsonb(dict(notice.payload), dumps=orjson.dumps),
             ],
         )
         return bool(new)

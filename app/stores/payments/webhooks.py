@@ -1,14 +1,16 @@
 """Webhooks by the specification Standard Webhooks: signed over id, time and raw body, not older than five minutes."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.as_json import object_to_keep
 from app.domain.errors import refusal
 from app.domain.payments import Notice
+
+_LONGEST_ID: Final = 200
 
 
 class StandardWebhooks:
@@ -21,12 +23,14 @@ class StandardWebhooks:
             self._webhook.verify(body, dict(headers), json_parse=False)
         except (WebhookVerificationError, ValueError):  # ValueError: a signature that is none, a body that is no text
             raise refusal("UNAUTHORIZED", "The signature cannot be verified") from None
-        told = object_of(body)
+        told, message_id = object_of(body), headers["webhook-id"]
+        if len(message_id) > _LONGEST_ID:
+            raise refusal("MALFORMED_REQUEST", f"`webhook-id` is longer than {_LONGEST_ID} characters")
         data = told.get("data")
         attempt_id = data.get("attempt_id") if isinstance(data, dict) else None
         kind = str(told.get("type"))[:200]
         return Notice(
-            message_id=headers["webhook-id"],
+            message_id=message_id,
             type=kind,
             succeeded=kind == "payment.succeeded",
             attempt_id=attempt_id if is_uuid(attempt_id) else None,
@@ -38,12 +42,9 @@ class StandardWebhooks:
 def object_of(body: bytes) -> dict[str, Any]:
     """Raises `MALFORMED_REQUEST` for what is no object, or what Postgres cannot keep."""
     try:
-        told = json.loads(body)
+        return object_to_keep(body)
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or rb"\u0000" in body:
-        raise refusal("MALFORMED_REQUEST", "The body is not a JSON object that can be kept")
-    return told
+        raise refusal("MALFORMED_REQUEST", "The body is not a JSON object that can be kept") from None
 
 
 def is_uuid(text: object) -> bool:

@@ -63,6 +63,7 @@ def test_a_word_from_kafka_is_written_down_once_and_has_the_provider_asked_and_p
     until(lambda: producer.partitions_for(TOPIC), 60, "the topic is there, whichever worker has made it")
     for value, headers in (
         (b"no json", _event("payment.succeeded", "1")),
+        (b'{"deep": ' + b"[" * 900 + b"]" * 900 + b"}", _event("payment.succeeded", "1")),
         (told, _event("payment.lost", "2")),
         (b'{"attempt_id": "no uuid"}', _event("payment.failed", "3")),
         (json.dumps({"attempt_id": str(uuid4())}).encode(), _event("payment.failed", "4")),
@@ -80,9 +81,10 @@ def test_a_word_from_kafka_is_written_down_once_and_has_the_provider_asked_and_p
         ("/till 5", "payment.failed", False),
         ("/till 6", "payment.succeeded", False),
     ]
-    until(lambda: len(sale.rows("SELECT 1 FROM booking.dead_letters WHERE topic = %s", TOPIC)) == 3, 30, "all are dead")
+    until(lambda: len(sale.rows("SELECT 1 FROM booking.dead_letters WHERE topic = %s", TOPIC)) == 4, 30, "all are dead")
     causes = "SELECT cause FROM booking.dead_letters WHERE topic = %s ORDER BY log_offset"
     assert [cause.partition(":")[0] for (cause,) in sale.rows(causes, TOPIC)] == [
+        "not JSON",
         "not JSON",
         "type 'payment.lost' is unknown",
         "`attempt_id` is not a UUID",

@@ -200,8 +200,19 @@ def test_what_stripe_did_not_sign_in_time_and_whole_is_refused_and_leaves_nothin
 
 
 def test_a_word_that_is_no_object_or_cannot_be_kept_is_malformed(teller: Teller) -> None:
-    for body in ("[]", "no json", '{"type": "\\u0000"}'):
-        message_id, at = "msg_x", int(time.time())
+    deep = f'{{"type": {"[" * 900}{"]" * 900}}}'
+    bodies = (
+        "[]",
+        "no json",
+        '{"type": "\\u0000"}',
+        '{"a": NaN}',
+        '{"a": 1e400}',
+        '{"a": "\\ud800"}',
+        deep,
+        "[" * 60_000,
+    )
+    for body, message_id in [*((body, "msg_x") for body in bodies), ("{}", "x" * 201)]:
+        at = int(time.time())
         signature = Webhook(SECRET).sign(message_id, datetime.fromtimestamp(at, UTC), body)
         answer = teller.tell(
             "",
