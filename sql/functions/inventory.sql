@@ -5,14 +5,15 @@ CREATE OR REPLACE FUNCTION booking.inventory(p_event_id text) RETURNS TABLE (
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
     SELECT
-        z.event_id, z.zone_id, z.capacity, z.confirmed_seats,
-        (
-            SELECT coalesce(sum(b.quantity), 0)
-            FROM bookings AS b
-            WHERE (b.event_id, b.zone_id) = (z.event_id, z.zone_id) AND b.status = 'reserved'
-        ),
-        z.version
+        z.event_id, z.zone_id, z.capacity, z.confirmed_seats, coalesce(l.seats, 0), z.version
     FROM zones AS z
+    LEFT JOIN (
+        SELECT b.event_id, b.zone_id, sum(b.quantity) AS seats
+        FROM bookings AS b
+        JOIN events AS e USING (event_id, shard) -- by the shard those of one event are found
+        WHERE b.status = 'reserved' AND (p_event_id IS NULL OR e.event_id = p_event_id)
+        GROUP BY b.event_id, b.zone_id
+    ) AS l USING (event_id, zone_id)
     WHERE p_event_id IS NULL OR z.event_id = p_event_id
     ORDER BY z.event_id, z.zone_id
 $$;

@@ -12,18 +12,18 @@ BEGIN
     )
     SELECT
         clock_timestamp(), s.event_id, s.zone_id, s.capacity, s.confirmed, s.held, s.available, s.version,
-        z.capacity, z.confirmed_seats,
-        (
-            SELECT coalesce(sum(b.quantity), 0)
-            FROM bookings AS b
-            WHERE b.shard = e.shard AND b.status = 'reserved' AND (b.event_id, b.zone_id) = (z.event_id, z.zone_id)
-        ),
-        z.version
+        z.capacity, z.confirmed_seats, coalesce(l.seats, 0), z.version
     FROM jsonb_to_recordset(p_zones) AS s (
         event_id text, zone_id text, capacity integer, confirmed integer, held integer, available integer, version bigint
     )
     JOIN zones AS z USING (event_id, zone_id)
-    JOIN events AS e USING (event_id)
+    LEFT JOIN (
+        SELECT b.event_id, b.zone_id, sum(b.quantity) AS seats
+        FROM bookings AS b
+        JOIN events AS e USING (event_id, shard) -- by the shard they are found
+        WHERE b.status = 'reserved' AND e.event_id IN (SELECT p.zone ->> 'event_id' FROM jsonb_array_elements(p_zones) AS p (zone))
+        GROUP BY b.event_id, b.zone_id
+    ) AS l USING (event_id, zone_id)
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_taken = ROW_COUNT;
     DELETE FROM redis_snapshots AS s WHERE s.taken_at < statement_timestamp() - interval '1 day';
