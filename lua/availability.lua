@@ -11,12 +11,16 @@
 -- SERVICE_UNAVAILABLE closed
 
 -- include: shard keys indexes zone text reservation counts deadlines
-local DUE_LIMIT = 300 -- buckets; bounds the script: with a sweeper alive nothing near it is ever due
+-- Together they bound the script: with a sweeper alive nothing near them is ever due.
+local looks, members = 3000, 10000 -- buckets, most of them emptied; and reservations in them
 
 local function seats_due(name)
-  local seats = 0
-  for _, number in ipairs(buckets_due(name, DUE_LIMIT)) do
-    for _, member in ipairs(call("ZRANGEBYSCORE", bucket_key(name, number), "-inf", now)) do
+  local seats, numbers = 0, members > 0 and buckets_due(name, looks) or {}
+  looks = looks - #numbers
+  for _, number in ipairs(numbers) do
+    local due = members > 0 and call("ZRANGEBYSCORE", bucket_key(name, number), "-inf", now) or {}
+    members = members - #due
+    for _, member in ipairs(due) do
       seats = seats + seats_of(member)
     end
   end

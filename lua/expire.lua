@@ -15,7 +15,7 @@ local limit, expired = math.min(tonumber(ARGV[3]), AT_ONCE), 0
 local PINS_LIMIT = 100
 
 for _, name in ipairs(call("ZRANGEBYSCORE", due_key, "-inf", now, "LIMIT", 0, limit)) do
-  if expired < limit then
+  if expired < limit and looks > 0 then
     expired = expired + reclaim_zone(name, limit - expired)
   end
 end
@@ -40,4 +40,5 @@ for _, name in ipairs(call("ZRANGEBYSCORE", ceilings_key, "-inf", since, "LIMIT"
     forget(name)
   end
 end
-return { "OK", expired, expired >= limit and 1 or 0, overdue, ceilings }
+local more = expired >= limit or looks <= 0
+return { "OK", expired, more and 1 or 0, overdue, ceilings }

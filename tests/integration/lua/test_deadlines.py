@@ -1,7 +1,7 @@
 """A zone's deadlines, in buckets: whatever becomes of a reservation, it is found when it is due, and not before."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -19,12 +19,12 @@ SIZES = {"BUCKET = 30": "BUCKET = 4", "BUCKETS = 65536": "BUCKETS = 3"}
 
 
 @contextmanager
-def tight(script: str = "", old: str = "", new: str = "") -> Iterator[None]:
+def tight(script: str = "", old: str = "", new: str = "", sizes: Mapping[str, str] = SIZES) -> Iterator[None]:
     """Four reservations in a bucket, and three buckets until their numbers begin anew. And `script` is altered."""
     with ExitStack() as stack:
         for name in scripts.names():
             text = source = scripts.source(name)
-            for size, small in SIZES.items():
+            for size, small in sizes.items():
                 text = text.replace(size, small)
             if name == script:
                 assert old in text
@@ -170,3 +170,45 @@ def test_control_a_bucket_that_the_index_does_not_lead_to_in_time_goes_red(
             _live(open_event, older, seed)
     shop.redis.command("FLUSHALL")
     reopen(shop)
+
+
+EMPTY: dict[str, str] = {"BUCKET = 30": "BUCKET = 1"}
+"""Each reservation has a bucket of its own, and leaves it empty when it is confirmed or released."""
+
+
+def _abandoned_behind(sale: Sale, emptied: int) -> None:
+    """One reservation is due, and before it so many buckets in which nothing is left. No sweeper lives."""
+    for _ in range(emptied):
+        sale.shop.release("ann", sale.reserve("ann").booking.booking_id)
+    sale.clock.advance(1)
+    sale.reserve("ann")
+    sale.clock.advance(HOLD_SECONDS)
+
+
+def test_what_is_due_is_on_sale_again_however_many_buckets_before_it_are_empty(open_event: Callable[..., Sale]) -> None:
+    with tight(sizes=EMPTY):
+        sale = open_event(capacity=1)
+        _abandoned_behind(sale, 400)
+        assert sale.seats().available == 1
+        assert sale.reserve("bob").booking.status == "reserved"
+
+
+def test_control_where_empty_buckets_count_as_much_as_full_ones_a_buyer_is_refused(
+    open_event: Callable[..., Sale],
+) -> None:
+    with tight("reserve", "local looks = 3000", "local looks = 100", EMPTY), goes_red("on sale again"):
+        sale = open_event(capacity=1)
+        _abandoned_behind(sale, 400)
+        try:
+            sale.reserve("bob")
+        except Refusal as refused:
+            raise AssertionError("the seat is not on sale again") from refused
+
+
+def test_a_sweep_that_has_looked_enough_says_that_there_is_more(open_event: Callable[..., Sale]) -> None:
+    with tight("expire", "local looks = 3000", "local looks = 100", EMPTY):
+        sale = open_event(capacity=1)
+        _abandoned_behind(sale, 250)
+        shard = shard_of_event(sale.event_id, len(sale.shop.shards))
+        sweeps = [sale.shop.reservations.expire(shard, 250, 60_000) for _ in range(3)]
+        assert [(sweep.expired, sweep.more) for sweep in sweeps] == [(0, True), (0, True), (1, False)]
