@@ -41,11 +41,19 @@ def _url(*schemes: str) -> Any:
         if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValidationError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         try:
-            urlsplit(url)
+            parts = urlsplit(url)
+            if parts.scheme.startswith("redis"):  # of Postgres there may be several hosts, each with its port
+                _ = parts.port
         except ValueError:
             raise ValidationError("must be a URL") from None
 
     return field(repr=False, metadata={"parse": ma.String(required=True, validate=readable)})
+
+
+def _host_and_port(text: str) -> None:
+    known = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    if not known or int(known[1]) > 65_535:
+        raise ValidationError("must be host:port")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +109,7 @@ class Settings:
     worker_nice: int = _integer(10, 0, 19)
     """How far the worker stands back for others on its machine: what it does may wait some milliseconds, buyers may
     not. However busy they keep all cores, it still gets a tenth of one. 0: not at all."""
-    worker_metrics_bind: str | None = _text(
-        Regexp(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z", error="must be host:port")
-    )
+    worker_metrics_bind: str | None = _text(_host_and_port)
     """Where the worker answers Prometheus. None: nowhere."""
 
     max_body_bytes: int = _integer(65_536, 1_024, 16_777_216)

@@ -12,7 +12,7 @@
 -- ARGV[8] how long a key is kept, ms
 --
 -- OK {booking event zone user quantity price currency reserved_at deadline version state pin payment key fingerprint at} now
--- REPLAYED the same, with the deadline of the first answer
+-- REPLAYED the same, with the deadline and the state of the first answer
 -- RESERVATION_NOT_FOUND unknown | released | expired
 -- CONFIRMATION_IN_PROGRESS
 -- HOLD_LIMIT_REACHED deadline
@@ -27,7 +27,7 @@ if known then
   if known[1] ~= fingerprint then
     return { "IDEMPOTENCY_KEY_REUSED" }
   end
-  r.deadline = known[6]
+  r.deadline, r.state = known[6], "reserved" -- whatever has become of it since
   return { "REPLAYED", facts(ARGV[3], r), now }
 end
 local no = refused(r, ARGV[4])

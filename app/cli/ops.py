@@ -13,6 +13,7 @@ from app.cli.payments import payments
 from app.cli.purge import purge_event
 from app.cli.reconcile import reconcile
 
+_HOURS = click.FloatRange(0, 87_600, min_open=True)
 ops = AppGroup("ops", help="What an operator does by hand.")
 for look in (watch.events, watch.zones, watch.booking, watch.tail, reconcile, purge_event):
     ops.command()(look)
@@ -23,7 +24,7 @@ ops.add_command(payments)
 @ops.command()
 @click.option("--user", required=True, help="The token's subject.")
 @click.option("--admin", is_flag=True, help="Admits to /admin.")
-@click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="Lifetime.")
+@click.option("--hours", default=24.0, show_default=True, type=_HOURS, help="Lifetime.")
 def token(user: str, admin: bool, hours: float) -> None:
     """Mint a bearer token for trying. Needs JWT_SECRET, no server."""
     known = settings()

@@ -35,7 +35,15 @@ class OpenZone:
     def _cut(self, zone: Zone) -> tuple[bool, Learned]:
         """Less capacity than now: Redis fences the seats first, then Postgres commits in that epoch (rule 3.8). If this
         process dies in between, the sweeper voids the ceiling."""
-        ceiling = self.reservations.ceiling(zone.event_id, zone.zone_id, zone.capacity)
+        try:
+            ceiling = self.reservations.ceiling(zone.event_id, zone.zone_id, zone.capacity)
+        except Refusal as refused:
+            if refused.kind.code != "ZONE_NOT_FOUND":
+                raise
+            # Postgres has it, and its facts are still on their way (rule 3.10).
+            learned = self.ledger.zone_facts(zone.event_id, zone.zone_id)
+            self.reservations.learn(shard_of_event(zone.event_id, self.shards), learned)
+            ceiling = self.reservations.ceiling(zone.event_id, zone.zone_id, zone.capacity)
         return self.ledger.open_zone(zone, ceiling)
 
     def _tell(self, event_id: str, learned: Learned) -> None:

@@ -15,8 +15,9 @@ class Outbox(Protocol):
 
 def told_of(outbox: Outbox, shard: int, booking_ids: Collection[str]) -> set[str]:
     """Those of these bookings of which an entry waits. Raises `SERVICE_UNAVAILABLE`."""
-    asked = set(booking_ids)
-    if not asked:
-        return set()
-    told = (str(entry["booking_id"]) for batch in outbox.batches(shard, _ENTRIES) for entry in batch)
-    return {booking_id for booking_id in told if booking_id in asked}
+    asked, found = set(booking_ids), set[str]()
+    for batch in outbox.batches(shard, _ENTRIES) if asked else ():
+        found |= asked.intersection(str(entry["booking_id"]) for entry in batch)
+        if found == asked:
+            break  # with Kafka away long there may be a million behind it
+    return found

@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION booking.reconcile_bookings(p_event_id text, p_zone_id
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = booking, pg_temp AS $$
     SELECT booking_json(b)
     FROM bookings AS b
+    JOIN events AS e USING (event_id, shard) -- by the shard they are found
     WHERE (b.event_id, b.zone_id) = (p_event_id, p_zone_id) AND b.status = 'reserved'
     UNION ALL
     SELECT booking_json(b)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.errors import refusal
 from app.domain.ids import shard_of_event
 from app.domain.model import Seats, Zone
 from tests.support.seats import HOLD_SECONDS, PRICE_MINOR, Sale, reopen
@@ -100,6 +101,15 @@ def test_extensions_are_recorded_in_any_order_and_only_forward(sale: Sale, order
     assert [row[2] for row in sale.history(booking_id)] == ["reserve", "extend", "extend"]
 
 
+def test_an_extend_that_is_asked_again_is_answered_the_same_whatever_became_of_the_reservation(sale: Sale) -> None:
+    booking_id = sale.reserve().booking.booking_id
+    first = sale.shop.extend("ann", booking_id, "k").booking
+    sale.shop.release("ann", booking_id)
+    again = sale.shop.extend("ann", booking_id, "k")
+    assert again.replayed
+    assert (again.booking.status, again.booking.deadline_ms) == (first.status, first.deadline_ms)
+
+
 def test_what_is_confirmed_or_over_is_not_extended(sale: Sale) -> None:
     booking_id = sale.reserve().booking.booking_id
     pin = sale.shop.reservations.confirm(booking_id, "ann", None)
@@ -189,6 +199,19 @@ def test_seats_whose_deadline_has_passed_do_not_stop_a_cut(sale: Sale) -> None:
     sale.clock.advance(HOLD_SECONDS)
     sale.shop.open_zone(_zone(sale, 1))
     assert sale.seats() == Seats(capacity=1, confirmed=0, held=0, available=1)
+
+
+def test_a_zone_that_redis_has_not_heard_of_yet_can_be_cut(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was opened while Redis was away, and the worker is too."""
+    zone = replace(_zone(sale, 5), zone_id="B")
+
+    def is_away(*_: Any) -> None:
+        raise refusal("SERVICE_UNAVAILABLE")
+
+    with monkeypatch.context() as away:
+        away.setattr(type(sale.shop.reservations), "learn", is_away)
+        assert sale.shop.open_zone(zone) is True
+    assert sale.shop.open_zone(replace(zone, capacity=3)) is False
 
 
 def test_no_seat_above_a_ceiling_is_promised_and_only_one_stands(sale: Sale) -> None:

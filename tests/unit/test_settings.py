@@ -58,6 +58,8 @@ def test_development_logs_for_a_reader_unless_told_otherwise() -> None:
         ("DATABASE_URL", "mysql://db"),
         ("DATABASE_URL", "postgresql://[db/holdfast"),
         ("REDIS_URL", "cache:6379"),
+        ("REDIS_URL", "redis://cache:many/0"),
+        ("WORKER_METRICS_BIND", "127.0.0.1:65536"),
         ("APP_ENV", "staging"),
         ("DRAIN_SECONDS", "61"),
         ("AUTH_MODE", "none"),
