@@ -29,6 +29,8 @@ _SHARES: Final = (0.5, 0.8)
 _CROWDS: Final = {_ONE: 256, _NAIVE: 256, _TWO: 512}
 """With so many connections they are asked once more. An on-sale has many at once; and two processes that never wait
 for the driver show whether the cores are full."""
+_FURTHER: Final = 5
+"""So many places later each round begins its turns."""
 ROLES: Final = ("redis", "postgres", "worker", "broker")
 
 
@@ -108,17 +110,24 @@ def run(
         with System(directory) as system:
             idle = idle or cpu.idle(system.roots(system.stack.web, *ROLES))
             say(f"reserve, round {number + 1} of {plan.rounds}")
-            rounds.append(_round(system, replace(plan, rounds=1), variants, peers))
+            rounds.append(_round(system, replace(plan, rounds=1), variants, peers, number))
     return middle(rounds), idle
 
 
 def _round(
-    system: System, plan: Plan, variants: Mapping[str, Mapping[str, str]], peers: Sequence[Subject]
+    system: System,
+    plan: Plan,
+    variants: Mapping[str, Mapping[str, str]],
+    peers: Sequence[Subject],
+    number: int,
 ) -> list[Row]:
-    """The open loop for those that keep what Holdfast promises, then the closed loop for all in turns."""
+    """The open loop for those that keep what Holdfast promises, then the closed loop for all in turns. Each round
+    begins these with another: what happens a minute after a start, or at so many reservations, hits them by turns."""
     event = system.open_event(f"reserve-{time.time_ns()}", max_per_user=2**31 - 1)
     ours = [*subjects(system, variants, event), *peers]
     at = at_fixed_rates(ours, plan, _SHARES)
     measured = [*ours, _naive(system, event)]
-    rows = in_turns([*measured, *_crowds(measured), *hello(system, variants)], plan)
-    return [replace(row, at=at.get(row.name, {})) for row in rows]
+    everybody = [*measured, *_crowds(measured), *hello(system, variants)]
+    first = number * _FURTHER % len(everybody)
+    rows = {row.name: row for row in in_turns([*everybody[first:], *everybody[:first]], plan)}
+    return [replace(rows[subject.name], at=at.get(subject.name, {})) for subject in everybody]
