@@ -40,22 +40,23 @@ class ListBookings:
         if doubtful:
             seen += self.reservations.mine(user_id, [], sorted(doubtful))
             for booking_id in doubtful - {each.booking.booking_id for each in seen}:
-                decided = self.ledger.get_booking(booking_id)
-                if decided and decided.status != "reserved":
+                if decided := self._decided(booking_id):
                     bookings[booking_id] = decided
         oldest = recorded[-1].booking_id if more else ""
         for each in seen:
             booking = each.booking
             in_page = oldest <= booking.booking_id and (before is None or booking.booking_id < before)
             if in_page and not (each.pinned and booking.booking_id in bookings):
-                bookings.setdefault(booking.booking_id, self._pinned(booking) if each.pinned else booking)
+                # What is pinned may be decided already.
+                decided = self._decided(booking.booking_id) if each.pinned else None
+                bookings.setdefault(booking.booking_id, decided or booking)
         found = sorted(bookings.values(), key=lambda booking: booking.booking_id, reverse=True)
         page = [booking for booking in found if status is None or booking.status == status]
         if len(page) > limit:
             return Page(page[:limit], page[limit - 1].booking_id)
         return Page(page, oldest or None)
 
-    def _pinned(self, booking: Booking) -> Booking:
-        """What is pinned may be decided already."""
-        recorded = self.ledger.get_booking(booking.booking_id)
-        return recorded if recorded and recorded.status != "reserved" else booking
+    def _decided(self, booking_id: str) -> Booking | None:
+        """As Postgres has it, unless that still calls it reserved."""
+        recorded = self.ledger.get_booking(booking_id)
+        return recorded if recorded and recorded.status != "reserved" else None
